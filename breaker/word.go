@@ -1,0 +1,67 @@
+package breaker
+
+// word is the state of a breaker in 64 bits, so that one atomic load sees all
+// of it and one compare-and-swap changes all of it:
+//
+//	| generation: 37 bits | payload: 24 bits | phase: 3 bits |
+//
+// The payload is the number of consecutive failures while closed; while
+// half-open its lower half is the number of probes in flight and its upper half
+// the number of successful probes; otherwise it is zero. The generation grows
+// with every change of phase and wraps after 137 billion of them.
+type word uint64
+
+// phase is the state of the machine: the three public states and the two holds.
+type phase uint8
+
+const (
+	closed phase = iota
+	open
+	halfOpen
+	forcedOpen
+	disabled
+)
+
+const (
+	phaseBits   = 3
+	payloadBits = 24
+	probeBits   = payloadBits / 2
+
+	maxFailures = 1<<payloadBits - 1
+	maxProbes   = 1<<probeBits - 1
+
+	phaseMask   word = 1<<phaseBits - 1
+	payloadMask word = maxFailures << phaseBits
+
+	oneFailure    word = 1 << phaseBits
+	oneProbe      word = 1 << phaseBits
+	oneSuccess    word = oneProbe << probeBits
+	oneGeneration word = 1 << (phaseBits + payloadBits)
+)
+
+func (w word) phase() phase       { return phase(w & phaseMask) }
+func (w word) generation() uint64 { return uint64(w >> (phaseBits + payloadBits)) }
+
+// epoch is the word without its payload: what a result must match to count.
+func (w word) epoch() word { return w &^ payloadMask }
+
+func (w word) failures() int  { return int(w & payloadMask >> phaseBits) }
+func (w word) probes() int    { return int(w >> phaseBits & maxProbes) }
+func (w word) successes() int { return int(w >> (phaseBits + probeBits) & maxProbes) }
+
+// next is the first word of the following generation, in phase p.
+func (w word) next(p phase) word {
+	return (w&^(phaseMask|payloadMask) + oneGeneration) | word(p)
+}
+
+// state is the phase as callers see it.
+func (p phase) state() State {
+	switch p {
+	case open, forcedOpen:
+		return Open
+	case halfOpen:
+		return HalfOpen
+	default:
+		return Closed
+	}
+}
