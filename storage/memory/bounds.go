@@ -1,0 +1,131 @@
+package memory
+
+import (
+	"container/list"
+	"time"
+
+	"github.com/actionflows/lifeline/storage"
+)
+
+// All functions here but sweep are called with the driver's lock held.
+
+// touch makes l the log written last, and known if it was not.
+func (d *Driver) touch(l *log) {
+	if l.place == nil {
+		d.makeRoom()
+		d.logs[l.name] = l
+	} else {
+		d.unlink(l)
+	}
+	l.place = d.full.PushBack(l)
+}
+
+func (d *Driver) unlink(l *log) {
+	// Remove does nothing on the list that does not hold the element.
+	d.full.Remove(l.place)
+	d.empty.Remove(l.place)
+}
+
+// makeRoom forgets the log written longest ago when there is one too many;
+// those without history go first.
+func (d *Driver) makeRoom() {
+	for len(d.logs) >= d.maxLogs {
+		oldest := d.empty.Front()
+		if oldest == nil {
+			oldest = d.full.Front()
+		}
+		d.forget(element(oldest))
+	}
+}
+
+func element(e *list.Element) *log { return e.Value.(*log) } //nolint:forcetypeassert // nothing else is put in
+
+func (d *Driver) forget(l *log) {
+	d.size -= l.size
+	d.unlink(l)
+	delete(d.logs, l.name)
+}
+
+// clear drops the history of a log and keeps its state.
+func (d *Driver) clear(l *log) {
+	d.size -= l.size
+	l.forget()
+	d.unlink(l)
+	l.place = d.empty.PushBack(l)
+}
+
+// shrink makes the driver fit its size again after an append to l, which is the
+// last to lose anything, and never its newest entry.
+func (d *Driver) shrink(l *log) {
+	for d.size > d.maxSize && d.full.Front() != l.place {
+		d.clear(element(d.full.Front()))
+	}
+	if d.size <= d.maxSize {
+		return
+	}
+	d.size -= l.size
+	l.fit(d.maxSize - d.size)
+	d.size += l.size
+}
+
+// fit makes a log that is too large by itself smaller: first it forgets ids
+// beyond one window, then its oldest entries, then all ids but the newest.
+func (l *log) fit(size int64) {
+	l.size -= l.ids.dropOld()
+	for l.size > size && len(l.entries) > 1 {
+		l.drop(1)
+	}
+	if l.size > size {
+		newest := l.entries[len(l.entries)-1:]
+		l.forget()
+		l.entries = newest
+		l.size = cost(newest[0].ID, newest[0].Data)
+		l.ids.add(newest[0], 1)
+	}
+}
+
+// dropOld forgets the older generation and answers how many bytes that frees.
+func (s *ids) dropOld() (freed int64) {
+	for id := range s.old {
+		freed += int64(len(id)) + idOverhead
+	}
+	s.old = nil
+	return freed
+}
+
+// sweep lets go of what nobody writes any more, until the driver is closed.
+func (d *Driver) sweep() {
+	defer close(d.swept)
+	t := time.NewTicker(sweepInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-d.closing:
+			return
+		case now := <-t.C:
+			d.mu.Lock()
+			d.expire(now)
+			d.mu.Unlock()
+		}
+	}
+}
+
+// expire drops the entries of logs idle for longer than their MaxAge, and logs
+// as a whole once their ids need not be remembered either.
+func (d *Driver) expire(now time.Time) {
+	for _, l := range d.logs {
+		age := l.state.MaxAge
+		if age <= 0 {
+			continue
+		}
+		idle := now.Sub(l.written)
+		switch {
+		case idle > max(age, storage.DedupAge):
+			d.forget(l)
+		case idle > age:
+			d.size -= l.size
+			l.drop(len(l.entries))
+			d.size += l.size
+		}
+	}
+}

@@ -1,0 +1,141 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+	"time"
+)
+
+// fake is a driver that notes what it was asked and answers what it was told.
+type fake struct {
+	LogOnly
+	ops      []Op
+	results  []Result
+	log      string
+	page     LogPage
+	messages []Message
+	channel  string
+	err      error
+}
+
+func (f *fake) Apply(_ context.Context, ops []Op) ([]Result, error) {
+	f.ops = ops
+	return f.results, f.err
+}
+
+func (f *fake) ReadLog(_ context.Context, log string, _ LogQuery) (LogPage, error) {
+	f.log = log
+	return f.page, f.err
+}
+
+func (f *fake) Subscribe(_ context.Context, channel string, fn func(Message)) error {
+	f.channel = channel
+	for _, m := range f.messages {
+		fn(m)
+	}
+	return f.err
+}
+func (f *fake) Publish(context.Context, string, []byte) error { return f.err }
+func (f *fake) Health(context.Context) error                  { return f.err }
+func (f *fake) Close() error                                  { return f.err }
+
+func TestStoreAddEvent(t *testing.T) {
+	f := &fake{results: []Result{{Duplicate: true}}}
+	s := &Store{Driver: f, History: History{MaxLen: 5, MaxAge: time.Minute}}
+	r, err := s.AddEvent(t.Context(), "s1", "id", []byte("data"))
+	if err != nil || !r.Duplicate {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	want := []Op{&Append{Log: "e:s1", ID: "id", Data: []byte("data"), MaxLen: 5, MaxAge: time.Minute}}
+	if !reflect.DeepEqual(f.ops, want) {
+		t.Fatalf("asked for %+v", f.ops[0])
+	}
+	unavailable := &UnavailableError{Reason: "the disk is full", RetryAfter: time.Second, Err: errors.New("cause")}
+	for _, f := range []*fake{{err: unavailable}, {results: []Result{{Err: unavailable}}}} {
+		_, err := (&Store{Driver: f}).AddEvent(t.Context(), "s1", "id", nil)
+		var u *UnavailableError
+		if !errors.As(err, &u) || u.RetryAfter != time.Second || !errors.Is(err, unavailable.Err) {
+			t.Fatalf("error is %v", err)
+		}
+	}
+}
+
+func TestStoreReadEvents(t *testing.T) {
+	f := &fake{page: LogPage{Gap: true}}
+	page, err := (&Store{Driver: f}).ReadEvents(t.Context(), "s1", LogQuery{})
+	if err != nil || !page.Gap || f.log != "e:s1" {
+		t.Fatalf("%+v, %v, log %q", page, err, f.log)
+	}
+	f.err = ErrClosed
+	if _, err := (&Store{Driver: f}).ReadEvents(t.Context(), "s1", LogQuery{}); !errors.Is(err, ErrClosed) {
+		t.Fatal(err)
+	}
+}
+
+func TestStoreGrowth(t *testing.T) {
+	f := &fake{err: context.Canceled, messages: []Message{
+		{Data: Notice{Producer: 5, Log: "e:s1"}.Encode()},
+		{Data: []byte("garbage")},
+		{Data: Notice{Log: "d:other"}.Encode()},
+		{Lost: true},
+		{Data: Notice{Log: "e:with space"}.Encode()},
+	}}
+	var got []string
+	err := (&Store{Driver: f}).Growth(t.Context(), func(session string) { got = append(got, session) })
+	if !errors.Is(err, context.Canceled) || f.channel != NoticeChannel {
+		t.Fatalf("%v, channel %q", err, f.channel)
+	}
+	if want := []string{"s1", "", "with space"}; !reflect.DeepEqual(got, want) {
+		t.Fatalf("sessions are %q", got)
+	}
+}
+
+func TestNotice(t *testing.T) {
+	for _, n := range []Notice{{0, "e:a"}, {1<<48 - 1, "e:日本 with spaces/"}, {7, " "}} {
+		got, err := ParseNotice(n.Encode())
+		if err != nil || got != n {
+			t.Errorf("%+v came back as %+v, %v", n, got, err)
+		}
+	}
+	for _, s := range []string{"", "x", "0", "0 ", "zz e:a", "000000000000 e:a", " e:a"} {
+		if n, err := ParseNotice([]byte(s)); err == nil {
+			t.Errorf("%q was read as %+v", s, n)
+		}
+	}
+}
+
+func TestLogOnly(t *testing.T) {
+	var l LogOnly
+	_, take := l.Take(t.Context(), "q", 1)
+	_, get := l.Get(t.Context(), "c", "id")
+	_, scan := l.Scan(t.Context(), "c", "i", ScanQuery{})
+	_, counters := l.Counters(t.Context(), "c", "s", CounterQuery{})
+	for _, err := range []error{take, get, scan, counters} {
+		if !errors.Is(err, ErrUnsupported) {
+			t.Errorf("error is %v", err)
+		}
+	}
+	good := &Append{Log: "l", ID: "id"}
+	appends, results := l.Appends([]Op{good, &Put{}, &Append{ID: "id"}, &Append{Log: "l"}, &Drop{}})
+	if !reflect.DeepEqual(appends, []*Append{good, nil, nil, nil, nil}) {
+		t.Fatalf("appends are %v", appends)
+	}
+	for i, want := range []error{nil, ErrUnsupported, ErrPoison, ErrPoison, ErrUnsupported} {
+		if !errors.Is(results[i].Err, want) {
+			t.Errorf("operation %d: %v", i, results[i].Err)
+		}
+	}
+}
+
+func TestUnavailableError(t *testing.T) {
+	for want, err := range map[string]error{
+		"storage unavailable: why":        &UnavailableError{Reason: "why"},
+		"storage unavailable: why: cause": &UnavailableError{Reason: "why", Err: errors.New("cause")},
+	} {
+		if err.Error() != want {
+			t.Errorf("%q, want %q", err, want)
+		}
+	}
+}
