@@ -1,0 +1,262 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+	"go.uber.org/zap"
+
+	"github.com/actionflows/lifeline/storage"
+)
+
+// DefaultMaxSize of [Options].
+const DefaultMaxSize = 10 << 30
+
+const (
+	// maxQueue is how many calls wait for the committer at most; further ones
+	// wait for a place as long as their context allows.
+	maxQueue = 1024
+	// maxEntry and maxName, in bytes, are what an append may have at most.
+	maxEntry = 1 << 30
+	maxName  = 16 << 10
+)
+
+// Options says where a driver works and how much it keeps.
+type Options struct {
+	// Dir is the directory of the file; it is created (mode 0700) if need be.
+	Dir string
+	// MaxSize is how many bytes the file may use, free pages not counted;
+	// default 10 GiB. It is exceeded by what arrives while history is removed.
+	MaxSize int64
+	// Logger takes what operators should know; nil is none.
+	Logger *zap.Logger
+
+	// For tests; nil is the real thing.
+	openFile func(string, int, os.FileMode) (*os.File, error)
+	now      func() time.Time
+}
+
+// Driver is a [storage.Driver] on disk. It owns goroutines until Close.
+type Driver struct {
+	storage.LogOnly
+	opener  opener
+	log     *zap.Logger
+	maxSize int64
+	now     func() time.Time
+
+	file  atomic.Pointer[file] // nil: closed after an error, until it is reopened
+	cause atomic.Pointer[storage.UnavailableError]
+	used  atomic.Int64  // bytes in the file, free pages not counted; 0: unknown
+	full  chan struct{} // wakes the janitor
+
+	queue   chan *request
+	life    context.Context //nolint:containedctx // ends with Close
+	end     context.CancelFunc
+	stop    chan struct{} // closed when no call is running any more
+	ended   sync.WaitGroup
+	suspect atomic.Bool // reading failed: check the file when it is opened next
+
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup // calls; grows only under mu while not closed
+	once    sync.Once
+	err     error // of Close
+}
+
+var _ storage.Driver = (*Driver)(nil)
+
+// Open opens the directory for this driver alone; a second one is refused with
+// an error that names the directory and the process that has it. A file that was
+// not closed the last time is checked first, which takes a while when it is
+// large; a corrupt one is set aside as lifeline.db.corrupt-<time>.
+func Open(o Options) (*Driver, error) {
+	d := &Driver{
+		opener:  opener{dir: o.Dir, log: o.Logger, openFile: o.openFile},
+		log:     o.Logger,
+		maxSize: o.MaxSize,
+		now:     o.now,
+		full:    make(chan struct{}, 1),
+		queue:   make(chan *request, maxQueue),
+		stop:    make(chan struct{}),
+	}
+	if d.log == nil {
+		d.log = zap.NewNop()
+		d.opener.log = d.log
+	}
+	if d.maxSize <= 0 {
+		d.maxSize = DefaultMaxSize
+	}
+	if d.now == nil {
+		d.now = time.Now
+	}
+	if d.opener.openFile == nil {
+		d.opener.openFile = os.OpenFile
+	}
+	d.life, d.end = context.WithCancel(context.Background())
+	f, err := d.opener.open(false)
+	if err != nil {
+		d.end()
+		return nil, fmt.Errorf("open disk storage: %w", err)
+	}
+	d.file.Store(f)
+	c := &committer{Driver: d, logs: newLogs()}
+	d.ended.Go(c.run)
+	d.ended.Go(d.clean)
+	return d, nil
+}
+
+// enter begins a call; leave ends it.
+func (d *Driver) enter(ctx context.Context) (leave func(), err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, storage.ErrClosed
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	d.running.Add(1)
+	return d.running.Done, nil
+}
+
+// Apply implements [storage.Driver] for [storage.Append]. It answers when the
+// entries are on disk. When ctx ends before that, the outcome is unknown.
+func (d *Driver) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
+	appends, results := d.Appends(ops)
+	err := d.apply(ctx, appends, results)
+	if err == nil {
+		return results, nil
+	}
+	// The committer may still be working on results: it keeps those.
+	failed := make([]storage.Result, len(ops))
+	_, known := d.Appends(ops)
+	for i := range failed {
+		failed[i] = known[i]
+		if failed[i].Err == nil {
+			failed[i].Err = err
+		}
+	}
+	return failed, fmt.Errorf("append to disk: %w", err)
+}
+
+func (d *Driver) apply(ctx context.Context, appends []*storage.Append, results []storage.Result) error {
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	r := newRequest(ctx)
+	r.appends, r.results = appends, results
+	for i, a := range appends {
+		if a == nil {
+			continue
+		}
+		if len(a.Log) > maxName || len(a.ID) > maxName || len(a.Data) > maxEntry {
+			results[i].Err = fmt.Errorf("append of %d bytes, log name %d, id %d: too long: %w",
+				len(a.Data), len(a.Log), len(a.ID), storage.ErrPoison)
+			appends[i] = nil
+			continue
+		}
+		r.size += len(a.Data)
+		r.count++
+	}
+	if r.count == 0 {
+		return nil
+	}
+	return d.do(r)
+}
+
+// do queues a request and waits for its answer.
+func (d *Driver) do(r *request) error {
+	select {
+	case d.queue <- r:
+	case <-r.ctx.Done():
+		return r.ctx.Err()
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-r.ctx.Done():
+		return r.ctx.Err()
+	}
+}
+
+// Health implements [storage.Driver]: a transaction with fsync, shared with the
+// appends that are waiting.
+func (d *Driver) Health(ctx context.Context) error {
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	r := newRequest(ctx)
+	r.health = true
+	if err := d.do(r); err != nil {
+		return fmt.Errorf("write to disk: %w", err)
+	}
+	return nil
+}
+
+// Publish implements [storage.Driver]: there is no other node to tell.
+func (d *Driver) Publish(ctx context.Context, _ string, _ []byte) error {
+	leave, err := d.enter(ctx)
+	if err != nil {
+		return err
+	}
+	leave()
+	return nil
+}
+
+// Subscribe implements [storage.Driver]: no other node publishes, so it only
+// blocks until ctx is done or the driver is closed.
+func (d *Driver) Subscribe(ctx context.Context, _ string, _ func(storage.Message)) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-d.life.Done():
+		return storage.ErrClosed
+	}
+}
+
+// Close implements [storage.Driver]. Calls that were made before it are carried
+// out.
+func (d *Driver) Close() error {
+	d.once.Do(func() {
+		d.mu.Lock()
+		d.closed = true
+		d.mu.Unlock()
+		d.end()
+		d.running.Wait()
+		close(d.stop)
+		d.ended.Wait()
+		d.err = d.closeFile()
+	})
+	return d.err
+}
+
+func (d *Driver) closeFile() error {
+	f := d.file.Swap(nil)
+	if f == nil {
+		return nil // it was given up; the marker stays, and the next opener checks
+	}
+	var err error
+	if !d.suspect.Load() {
+		err = d.opener.unmark()
+	}
+	if err := errors.Join(err, f.db.Close()); err != nil {
+		return fmt.Errorf("close disk storage: %w", err)
+	}
+	return nil
+}
+
+// space measures the file at the beginning of a write transaction.
+func (f *file) space(tx *bbolt.Tx) int64 {
+	s := f.db.Stats()
+	return tx.Size() - int64(s.FreePageN+s.PendingPageN)*int64(f.db.Info().PageSize)
+}

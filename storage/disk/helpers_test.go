@@ -1,0 +1,91 @@
+package disk
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/actionflows/lifeline/storage"
+)
+
+func t0() context.Context { return context.Background() }
+
+func observed() (*zap.Logger, *observer.ObservedLogs) {
+	core, logs := observer.New(zapcore.DebugLevel)
+	return zap.New(core), logs
+}
+
+func glob(t testing.TB, dir, pattern string) []string {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, pattern))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// add appends one entry and answers its result, whose Err may be set.
+func add(t testing.TB, d *Driver, a *storage.Append) storage.Result {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	r, err := d.Apply(ctx, []storage.Op{a})
+	if err == nil && r[0].Err != nil {
+		err = r[0].Err
+	}
+	r[0].Err = err
+	return r[0]
+}
+
+func mustAdd(t testing.TB, d *Driver, log, id string) storage.Cursor {
+	t.Helper()
+	r := add(t, d, &storage.Append{Log: log, ID: id, Data: []byte("data of " + id)})
+	if r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	return r.Cursor
+}
+
+func readAll(t testing.TB, d *Driver, log string) (entries []storage.LogEntry) {
+	t.Helper()
+	c := storage.MicrosCursor(0)
+	for {
+		page, err := d.ReadLog(t.Context(), log, storage.LogQuery{After: &c, Limit: storage.MaxPage})
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, page.Entries...)
+		if !page.HasMore {
+			return entries
+		}
+		c = page.Cursor
+	}
+}
+
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+func wantUnavailable(t testing.TB, err error, reason string) {
+	t.Helper()
+	var u *storage.UnavailableError
+	if !errors.As(err, &u) || u.Reason != reason || u.RetryAfter <= 0 {
+		t.Fatalf("error is %v, want unavailable because %q", err, reason)
+	}
+}

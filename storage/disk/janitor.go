@@ -1,0 +1,237 @@
+package disk
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"time"
+
+	"go.etcd.io/bbolt"
+	"go.uber.org/zap"
+
+	"github.com/actionflows/lifeline/storage"
+)
+
+const (
+	// expireInterval is how often logs that nobody writes any more are looked for.
+	expireInterval = time.Hour
+	// A step of the janitor changes at most so much in one transaction, which
+	// appends wait for.
+	stepRecords = 1000
+	stepSize    = 8 << 20
+	// scanChunk is how many logs one read transaction visits: a long one would
+	// keep freed pages from being used.
+	scanChunk = 1000
+	// slack is the part of MaxSize that is freed beyond it once it is reached.
+	slack = 64
+)
+
+// found is what the janitor knows of a log.
+type found struct {
+	name    string
+	written int64 // µs
+	maxAge  time.Duration
+}
+
+// clean removes what is too much or too old, step by step, until the driver is
+// closed.
+func (d *Driver) clean() {
+	t := time.NewTicker(expireInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-d.life.Done():
+			return
+		case <-d.full:
+			d.makeRoom()
+		case <-t.C:
+			d.expire()
+		}
+	}
+}
+
+// measure notes how many bytes the file uses and wakes the janitor when these
+// are too many. The committer calls it.
+func (d *Driver) measure(used int64) {
+	d.used.Store(used)
+	if used <= d.maxSize {
+		return
+	}
+	select {
+	case d.full <- struct{}{}:
+	default:
+	}
+}
+
+// carry has a job done in the committer's next transaction; false: not now.
+func (d *Driver) carry(j job) bool {
+	r := newRequest(d.life)
+	r.job = j
+	return d.do(r) == nil
+}
+
+func (d *Driver) roomMissing() bool { return d.used.Load() > d.maxSize-d.maxSize/slack }
+
+// step changes one log and answers whether there is more to do in it.
+type step func(c *committer, tx *bbolt.Tx, l *log, b *bbolt.Bucket, left *budget) (more bool, err error)
+
+// walk takes a step in each log, several in one transaction, as long as wanted.
+// It answers how many transactions that took, and false when one failed.
+func (d *Driver) walk(logs []found, do step, wanted func() bool) (n int, ok bool) {
+	for len(logs) > 0 && wanted() {
+		ok := d.carry(func(c *committer, tx *bbolt.Tx) error {
+			left := &budget{records: stepRecords, size: int(min(stepSize, d.maxSize/slack))}
+			for ; len(logs) > 0; left.records-- { // a log costs something by itself
+				more, err := c.step(tx, logs[0].name, do, left)
+				if err != nil {
+					return err
+				}
+				if more || left.records <= 0 || left.size <= 0 {
+					break
+				}
+				logs = logs[1:]
+			}
+			return nil
+		})
+		// A transaction measures the file when it begins: one more, of nothing,
+		// shows what this one has freed.
+		if !ok || !d.carry(func(*committer, *bbolt.Tx) error { return nil }) {
+			return n, false
+		}
+		n++
+	}
+	return n, true
+}
+
+func (c *committer) step(tx *bbolt.Tx, name string, do step, left *budget) (more bool, err error) {
+	b := logBucket(tx, name)
+	if b == nil {
+		return false, nil
+	}
+	l, err := c.logs.get(name, b)
+	if err != nil {
+		return false, err
+	}
+	return do(c, tx, l, b, left)
+}
+
+// makeRoom takes their history from the logs written longest ago, and when none
+// has any more, forgets logs.
+func (d *Driver) makeRoom() {
+	for _, do := range []step{evict, forgetEmpty} {
+		logs := d.scan()
+		slices.SortFunc(logs, func(a, b found) int { return cmp.Compare(a.written, b.written) })
+		n, ok := d.walk(logs, do, d.roomMissing)
+		if n > 0 {
+			d.log.Warn("max_size is reached: the logs written longest ago have lost history",
+				zap.Int64("max_size", d.maxSize), zap.Int64("used", d.used.Load()))
+		}
+		if !ok || !d.roomMissing() {
+			return
+		}
+	}
+}
+
+// evict removes the oldest records of a log; its state stays, so that readers
+// are told.
+func evict(c *committer, _ *bbolt.Tx, l *log, b *bbolt.Bucket, left *budget) (bool, error) {
+	if l.oldest == 0 {
+		return false, nil
+	}
+	c.written = true
+	err := c.logs.remove(l, b, left)
+	return l.oldest != 0, err
+}
+
+// forgetEmpty forgets a log of which nothing but the state is left.
+func forgetEmpty(c *committer, tx *bbolt.Tx, l *log, _ *bbolt.Bucket, _ *budget) (bool, error) {
+	if l.oldest != 0 {
+		return false, nil
+	}
+	return false, c.forget(tx, l)
+}
+
+func (c *committer) forget(tx *bbolt.Tx, l *log) error {
+	c.written = true
+	c.logs.drop(l)
+	return tx.Bucket(bucketLogs).DeleteBucket([]byte(l.name))
+}
+
+// expire goes through the logs idle for longer than their MaxAge: their entries
+// lose their data, and logs whose ids need not be remembered either are
+// forgotten.
+func (d *Driver) expire() {
+	logs := slices.DeleteFunc(d.scan(), func(l found) bool {
+		return l.maxAge <= 0 || d.idle(l.written) <= l.maxAge
+	})
+	d.walk(logs, expireLog, func() bool { return true })
+}
+
+func (d *Driver) idle(written int64) time.Duration { return d.now().Sub(time.UnixMicro(written)) }
+
+func expireLog(c *committer, tx *bbolt.Tx, l *log, b *bbolt.Bucket, left *budget) (bool, error) {
+	age, idle := l.meta.state.MaxAge, c.idle(l.meta.written)
+	switch {
+	case age <= 0 || idle <= age: // it was written meanwhile
+		return false, nil
+	case idle > max(age, storage.DedupAge):
+		if l.oldest == 0 {
+			return false, c.forget(tx, l)
+		}
+		c.written = true
+		return true, c.logs.remove(l, b, left)
+	case l.first != 0:
+		c.written = true
+		c.logs.mark(l)
+		err := l.strip(b, math.MaxUint64, 0, left)
+		return l.first != 0, err
+	}
+	return false, nil
+}
+
+// scan visits all logs. One whose metadata cannot be read is left alone.
+func (d *Driver) scan() (logs []found) {
+	var from []byte
+	for d.life.Err() == nil {
+		f := d.file.Load()
+		if f == nil {
+			return nil
+		}
+		var chunk []found
+		err := guard(func() error {
+			return f.db.View(func(tx *bbolt.Tx) error {
+				chunk, from = scanFrom(tx.Bucket(bucketLogs), from)
+				return nil
+			})
+		})
+		if err != nil {
+			_ = d.readFailed(err)
+			return nil
+		}
+		logs = append(logs, chunk...)
+		if from == nil {
+			return logs
+		}
+	}
+	return nil
+}
+
+// scanFrom answers a number of logs and where the next ones begin; nil: nowhere.
+func scanFrom(b *bbolt.Bucket, from []byte) (logs []found, next []byte) {
+	c := b.Cursor()
+	for k, _ := c.Seek(from); k != nil; k, _ = c.Next() {
+		if len(logs) == scanChunk {
+			return logs, slices.Clone(k)
+		}
+		l := b.Bucket(k)
+		if l == nil {
+			continue
+		}
+		m, err := decodeLogMeta(l.Get(keyLogMeta))
+		if err != nil {
+			continue
+		}
+		logs = append(logs, found{string(k), m.written, m.state.MaxAge})
+	}
+	return logs, nil
+}
