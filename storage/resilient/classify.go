@@ -1,0 +1,93 @@
+package resilient
+
+import (
+	"context"
+	"errors"
+
+	"github.com/actionflows/lifeline/breaker"
+	"github.com/actionflows/lifeline/storage"
+)
+
+// backendFailed reports whether err says that the backend is in trouble: it
+// called itself unavailable, or a deadline of ours has passed. ctx is the
+// caller's; what happens after he gave up says nothing.
+func backendFailed(ctx context.Context, err error) bool {
+	if err == nil || ctx.Err() != nil {
+		return false
+	}
+	var unavailable *storage.UnavailableError
+	return errors.As(err, &unavailable) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// outcomeError is the error of an Apply, or else the first of its results that
+// says that the backend is in trouble.
+func outcomeError(ctx context.Context, results []storage.Result, err error) error {
+	if err != nil {
+		return err
+	}
+	for i := range results {
+		if backendFailed(ctx, results[i].Err) {
+			return results[i].Err
+		}
+	}
+	return nil
+}
+
+// guardedApply is one Apply as one attempt in the eyes of the breaker. ctx is the
+// caller's, inner the one for the driver.
+func guardedApply(ctx, inner context.Context, b *breaker.Breaker, d storage.Driver, ops []storage.Op) ([]storage.Result, error) {
+	token, err := b.Acquire()
+	if err != nil {
+		err = refused(err)
+		return failAll(len(ops), err), err
+	}
+	defer token.Report(breaker.Failure) // a panic; does nothing once settled
+	results, err := d.Apply(inner, ops)
+	report(&token, ctx, outcomeError(ctx, results, err))
+	return results, err
+}
+
+// guardedTake is one Take in the same way.
+func guardedTake(ctx context.Context, b *breaker.Breaker, d storage.Driver, queue string, most int) ([]storage.Item, error) {
+	token, err := b.Acquire()
+	if err != nil {
+		return nil, refused(err)
+	}
+	defer token.Report(breaker.Failure)
+	items, err := d.Take(ctx, queue, most)
+	report(&token, ctx, err)
+	return items, err
+}
+
+// report settles a token with what err says of the backend.
+func report(token *breaker.Token, ctx context.Context, err error) {
+	switch {
+	case err == nil:
+		token.Report(breaker.Success)
+	case backendFailed(ctx, err):
+		token.Done(ctx, err) // names the cause
+	default:
+		token.Report(breaker.Ignore)
+	}
+}
+
+// refused turns the breaker's rejection into the error for callers.
+func refused(err error) error {
+	e := &storage.UnavailableError{Reason: "circuit breaker open"}
+	var open *breaker.OpenError
+	if errors.As(err, &open) {
+		e.RetryAfter = open.RetryAfter()
+		if open.Name != "" {
+			e.Reason = open.Name + ": " + e.Reason
+		}
+	}
+	return e
+}
+
+func failAll(n int, err error) []storage.Result {
+	results := make([]storage.Result, n)
+	for i := range results {
+		results[i].Err = err
+	}
+	return results
+}
