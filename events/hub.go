@@ -1,0 +1,310 @@
+package events
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/resilient"
+	"go.uber.org/zap"
+)
+
+// shards is how many maps hold the topics, so that publishers to different
+// sessions do not meet.
+const shards = 32
+
+// Hub takes events and hands them to whoever follows their sessions. All methods
+// are safe for concurrent use. Make one with [New] and end it with [Hub.Close].
+type Hub struct {
+	cfg    Config
+	limits atomic.Pointer[Limits]
+	log    *zap.Logger
+	times  intervals
+	now    func() time.Time
+
+	// ctx ends with Close; every goroutine of the hub runs among tasks.
+	ctx    context.Context //nolint:containedctx // the hub's own life
+	cancel context.CancelFunc
+	tasks  *tasks
+
+	degraded     atomic.Bool
+	cancelStatus func()
+
+	seed   maphash.Seed
+	shards [shards]shard
+
+	connections registry
+	broadcasts  broadcaster
+	replays     gate // replays that read from storage
+	fills       gate // topics that do
+	closing     sync.Once
+
+	// hook, in tests, is called at every step at which something may come
+	// between.
+	hook func(step string)
+}
+
+type shard struct {
+	mu     sync.Mutex // guards topics; taken before a topic's mu
+	topics map[string]*topic
+}
+
+// maxFills is how many topics read their log at the same time.
+const maxFills = 16
+
+// intervals are the hub's times; tests shorten them.
+type intervals struct {
+	reorder   time.Duration // how long an entry waits for those before it
+	retry     time.Duration // pause before a failed reading is tried again, growing to
+	maxRetry  time.Duration // this
+	rejoin    time.Duration // pause before an incomplete replay is repeated
+	catchUp   time.Duration // how often every followed log is read
+	sweep     time.Duration // how often WebSockets are looked at
+	pong      time.Duration // between pong messages
+	idle      time.Duration // a client that got something within it needs no pong
+	ping      time.Duration // between protocol pings
+	dead      time.Duration // a peer silent for so long is gone
+	comment   time.Duration // between comments in a stream
+	write     time.Duration // one write to a stream may take
+	closing   time.Duration // a WebSocket's close handshake may take, by default
+	slow      time.Duration // the same for a slow consumer
+	closeAll  time.Duration // Close may take
+	handshake time.Duration // writing the answer to a handshake may take
+}
+
+func defaultIntervals() intervals {
+	return intervals{
+		reorder: 20 * time.Millisecond, retry: 100 * time.Millisecond, maxRetry: 2 * time.Second,
+		rejoin: 500 * time.Millisecond, catchUp: 30 * time.Second,
+		sweep: time.Second, pong: 20 * time.Second, idle: 10 * time.Second,
+		ping: 25 * time.Second, dead: 60 * time.Second,
+		comment: 15 * time.Second, write: 30 * time.Second,
+		closing: time.Second, slow: 5 * time.Second, closeAll: 2 * time.Second,
+		handshake: 5 * time.Second,
+	}
+}
+
+// New starts a hub over cfg.Backend, which must outlive it.
+func New(cfg Config) *Hub { return newHub(cfg, defaultIntervals(), nil) }
+
+func newHub(cfg Config, times intervals, hook func(string)) *Hub {
+	h := &Hub{
+		cfg: cfg, log: cfg.Logger, times: times, now: time.Now, tasks: newTasks(),
+		seed: maphash.MakeSeed(), hook: hook,
+	}
+	if h.log == nil {
+		h.log = zap.NewNop()
+	}
+	for i := range h.shards {
+		h.shards[i].topics = make(map[string]*topic)
+	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.connections.init()
+	h.fills.setLimit(maxFills)
+	h.SetLimits(cfg.Limits)
+	h.degraded.Store(cfg.Backend.Status().Degraded)
+	h.cancelStatus = cfg.Backend.OnStatus(h.onStatus)
+	h.tasks.run(h.followGrowth)
+	h.tasks.run(h.keepTime)
+	return h
+}
+
+// Publish appends an event to its session and hands it to those who follow it.
+// It answers storage's result and error unchanged. It never waits for a
+// subscriber, and goes on working after Close.
+func (h *Hub) Publish(ctx context.Context, ev Event) (storage.Result, error) {
+	res, err := h.cfg.Backend.AddEvent(ctx, ev.Session, ev.ID, ev.Data)
+	t := h.topic(ev.Session)
+	if err != nil {
+		if t != nil {
+			t.doubt()
+		}
+		return res, err //nolint:wrapcheck // the caller looks for storage's errors
+	}
+	d := deliveryOf(ev, res)
+	if res.Duplicate {
+		if t != nil {
+			t.repeated(d)
+		}
+		return res, nil
+	}
+	if t != nil {
+		t.offer(d)
+	}
+	if strings.HasPrefix(ev.Type, lifecyclePrefix) {
+		h.broadcast(ev.Session, d)
+	}
+	return res, nil
+}
+
+// Read answers a page of a session's events, as storage does.
+func (h *Hub) Read(ctx context.Context, session string, q storage.LogQuery) (storage.LogPage, error) {
+	return h.cfg.Backend.ReadEvents(ctx, session, q) //nolint:wrapcheck // the caller looks for storage's errors
+}
+
+// readTimeout bounds one reading for delivery.
+const readTimeout = 10 * time.Second
+
+func (h *Hub) read(ctx context.Context, session string, q storage.LogQuery) (storage.LogPage, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	return h.Read(ctx, session, q)
+}
+
+// Degraded reports whether storage was degraded when it last told of a change.
+func (h *Hub) Degraded() bool { return h.degraded.Load() }
+
+// Limits are the limits in force, every field set.
+func (h *Hub) Limits() Limits { return *h.limits.Load() }
+
+// SetLimits puts limits into force for new connections, subscriptions and
+// messages; a connection keeps the size of its queue.
+func (h *Hub) SetLimits(l Limits) {
+	l = l.WithDefaults()
+	h.limits.Store(&l)
+	h.replays.setLimit(l.MaxReplays)
+}
+
+func (h *Hub) logger() *zap.Logger { return h.log }
+
+func (h *Hub) at(step string) {
+	if h.hook != nil {
+		h.hook(step)
+	}
+}
+
+func (h *Hub) shard(session string) *shard {
+	return &h.shards[maphash.String(h.seed, session)%shards]
+}
+
+// topic is the session's topic, nil if nobody follows it.
+func (h *Hub) topic(session string) *topic {
+	sh := h.shard(session)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.topics[session]
+}
+
+func (h *Hub) onStatus(s resilient.Status) {
+	if was := h.degraded.Swap(s.Degraded); was && !s.Degraded {
+		for i := range h.shards {
+			h.catchUp(&h.shards[i])
+		}
+	}
+}
+
+// catchUp lets the topics of a shard read their logs.
+func (h *Hub) catchUp(sh *shard) {
+	sh.mu.Lock()
+	topics := make([]*topic, 0, len(sh.topics))
+	for _, t := range sh.topics {
+		topics = append(topics, t)
+	}
+	sh.mu.Unlock()
+	for _, t := range topics {
+		t.catchUp()
+	}
+}
+
+// followGrowth learns of what other nodes append.
+func (h *Hub) followGrowth() {
+	for delay := h.times.retry; ; delay = min(2*delay, h.times.maxRetry) {
+		err := h.cfg.Backend.Growth(h.ctx, h.grown)
+		if h.ctx.Err() != nil || errors.Is(err, storage.ErrClosed) || errors.Is(err, storage.ErrUnsupported) {
+			return
+		}
+		h.log.Warn("events of other nodes arrive late: not told of them", zap.Error(err))
+		select {
+		case <-time.After(delay):
+		case <-h.ctx.Done():
+			return
+		}
+	}
+}
+
+func (h *Hub) grown(session string) {
+	if session == "" {
+		for i := range h.shards {
+			h.catchUp(&h.shards[i])
+		}
+		return
+	}
+	if t := h.topic(session); t != nil {
+		t.catchUp()
+	}
+}
+
+// keepTime looks after what is due: the catch-up of all topics, shard after
+// shard, and whatever WebSockets need.
+func (h *Hub) keepTime() {
+	sweep := time.NewTicker(h.times.sweep)
+	defer sweep.Stop()
+	catchUp := time.NewTicker(max(1, h.times.catchUp/shards))
+	defer catchUp.Stop()
+	for turn := 0; ; {
+		select {
+		case <-h.ctx.Done():
+			return
+		case <-sweep.C:
+			for _, c := range h.connections.sockets() {
+				c.sweep(h.now())
+			}
+		case <-catchUp.C:
+			h.catchUp(&h.shards[turn%shards])
+			turn++
+		}
+	}
+}
+
+// Counts answers how many WebSockets and streams are open.
+func (h *Hub) Counts() (websockets, streams int) { return h.connections.counts() }
+
+// Readmit judges every connection again, after a reload. refuse answers the code
+// with which it is to be closed, 4401 or 4403, or 0; a stream just ends.
+func (h *Hub) Readmit(refuse func(Peer) (code int, reason string)) {
+	for _, m := range h.connections.all() {
+		if code, reason := refuse(m.identity()); code != 0 {
+			m.end(code, reason, true)
+		}
+	}
+}
+
+// Close ends all connections, WebSockets with 1001, and returns once they and
+// the hub's goroutines are gone, after 2 s at most. New connections are refused
+// from then on; Publish and Read go on. A second call does nothing.
+func (h *Hub) Close() {
+	h.closing.Do(func() {
+		deadline, stop := context.WithTimeout(context.Background(), h.times.closeAll)
+		defer stop()
+		empty := h.connections.close()
+		for _, m := range h.connections.all() {
+			m.end(closeGoingAway, "server going away", false)
+		}
+		select {
+		case <-empty:
+		case <-time.After(h.times.closeAll * 3 / 4):
+			for _, m := range h.connections.all() {
+				m.abort()
+			}
+		}
+		select {
+		case <-empty:
+		case <-deadline.Done():
+		}
+		h.cancelStatus()
+		h.cancel()
+		select {
+		case <-h.tasks.close():
+		case <-deadline.Done():
+		}
+		if n := len(h.connections.all()); n > 0 {
+			h.log.Warn(fmt.Sprintf("%d connections did not end in time", n))
+		}
+	})
+}

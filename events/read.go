@@ -1,0 +1,229 @@
+package events
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/actionflows/lifeline/storage"
+)
+
+// query is the parsed query of a read.
+type query struct{ values url.Values }
+
+// parseQuery refuses what would change the answer if it were understood. Other
+// parameters that we do not know are ignored: existing clients send their own,
+// against caches for one.
+func parseQuery(raw string) (query, *apiError) {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return query{}, &apiError{
+			// Not the error itself: it quotes the query, where a key may stand.
+			Error: "malformed query", Message: "it contains a semicolon or a % that starts no escape",
+		}
+	}
+	for _, name := range []string{"wait", "types"} {
+		if values.Has(name) {
+			return query{}, &apiError{Error: fmt.Sprintf("unknown parameter %q", name), Field: name}
+		}
+	}
+	for _, name := range []string{"since", "before", "limit", "seconds"} {
+		if len(values[name]) > 1 {
+			return query{}, badParameter(name, "is given twice")
+		}
+	}
+	return query{values}, nil
+}
+
+func badParameter(name, what string) *apiError {
+	return &apiError{Error: "invalid parameter", Message: name + " " + what, Field: name}
+}
+
+// number is a whole number from 1 to limit, or def where it is not given.
+func (q query) number(name string, def, limit int) (int, *apiError) {
+	s := q.values.Get(name)
+	if s == "" {
+		return def, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > limit {
+		return 0, badParameter(name, fmt.Sprintf("must be a whole number from 1 to %d", limit))
+	}
+	return n, nil
+}
+
+// cursor is a cursor or time; nil where it is not given.
+func (q query) cursor(name string) (*storage.Cursor, *apiError) {
+	s := q.values.Get(name)
+	if s == "" {
+		return nil, nil //nolint:nilnil // there is none, and nothing is wrong
+	}
+	c, err := storage.ParseCursor(s)
+	if err != nil {
+		return nil, badParameter(name, "is "+err.Error())
+	}
+	return &c, nil
+}
+
+// page is the part of a log that since, before and limit ask for.
+func (q query) page(limit int) (storage.LogQuery, *apiError) {
+	var lq storage.LogQuery
+	var problem *apiError
+	if lq.After, problem = q.cursor("since"); problem != nil {
+		return lq, problem
+	}
+	if lq.Before, problem = q.cursor("before"); problem != nil {
+		return lq, problem
+	}
+	if lq.After != nil && lq.Before != nil {
+		return lq, badParameter("before", "cannot be given together with since")
+	}
+	lq.Limit, problem = q.number("limit", limit, storage.MaxPage)
+	return lq, problem
+}
+
+// receivedTime is how a position is written as a time.
+const receivedTime = "2006-01-02T15:04:05.000000Z"
+
+// Defaults and bounds of GET /api/events/:sessionId/recent.
+const (
+	recentLimit   = 50
+	recentSeconds = 60
+	maxSeconds    = 366 * 24 * 3600
+)
+
+type pageHead struct {
+	SessionID  string `json:"sessionId"`
+	Count      int    `json:"count"`
+	CutoffTime string `json:"cutoffTime,omitempty"`
+}
+
+type pageTail struct {
+	Timestamp   string `json:"timestamp,omitempty"`
+	PollingMode bool   `json:"pollingMode,omitempty"`
+	Cursor      string `json:"cursor"`
+	HasMore     bool   `json:"hasMore"`
+	Before      string `json:"before,omitempty"` // pages back to older events
+	Gap         bool   `json:"gap,omitempty"`
+	Degraded    bool   `json:"degraded,omitempty"`
+}
+
+// read answers GET /api/events/:sessionId.
+func (s *Site) read(w http.ResponseWriter, r *http.Request, session string, q query) {
+	lq, problem := q.page(storage.DefaultPage)
+	if problem != nil {
+		writeError(w, http.StatusBadRequest, *problem)
+		return
+	}
+	page, err := s.Hub.Read(r.Context(), session, lq)
+	if err != nil {
+		s.writeStorageError(w, r, err)
+		return
+	}
+	tail := pageTail{
+		Cursor: page.Cursor.String(), HasMore: page.HasMore,
+		Gap: page.Gap, Degraded: page.Degraded,
+	}
+	if lq.After == nil && page.HasMore && len(page.Entries) > 0 {
+		tail.Before = page.Entries[0].Cursor.String()
+	}
+	s.writePage(w, r, pageHead{SessionID: session}, page, tail)
+}
+
+// recent answers GET /api/events/:sessionId/recent: what was received in the
+// last seconds, the newest limit of it.
+func (s *Site) recent(w http.ResponseWriter, r *http.Request, session string, q query) {
+	limit, problem := q.number("limit", recentLimit, storage.MaxPage)
+	if problem == nil {
+		var seconds int
+		if seconds, problem = q.number("seconds", recentSeconds, maxSeconds); problem == nil {
+			s.recentSince(w, r, session, limit, time.Now().Add(-time.Duration(seconds)*time.Second))
+			return
+		}
+	}
+	writeError(w, http.StatusBadRequest, *problem)
+}
+
+func (s *Site) recentSince(w http.ResponseWriter, r *http.Request, session string, limit int, cutoff time.Time) {
+	page, err := s.Hub.Read(r.Context(), session, storage.LogQuery{Limit: limit})
+	if err != nil {
+		s.writeStorageError(w, r, err)
+		return
+	}
+	for len(page.Entries) > 0 && page.Entries[0].Received.Before(cutoff) {
+		page.Entries = page.Entries[1:]
+	}
+	s.writePage(w, r, pageHead{SessionID: session, CutoffTime: cutoff.UTC().Format(receivedTime)}, page, nil)
+}
+
+// writePage answers with the members of head, the events as they are stored, and
+// the members of tail, if it is not nil. The events are not copied together
+// first: a page may hold a thousand of a megabyte.
+func (s *Site) writePage(w http.ResponseWriter, r *http.Request, head pageHead, page storage.LogPage, tail any) {
+	head.Count = len(page.Entries)
+	start := appendJSON(nil, head)
+	start = append(start[:len(start)-1], `,"events":[`...)
+	end := []byte("]}")
+	if tail != nil {
+		end = appendJSON([]byte("],"), tail)
+		end = append(end[:2], end[3:]...) // without its opening brace
+	}
+	size := len(start) + len(end) + max(0, len(page.Entries)-1)
+	for _, e := range page.Entries {
+		size += len(e.Data)
+	}
+	if page.Degraded {
+		w.Header().Set("Lifeline-Degraded", "true")
+	}
+	dynamic(w.Header())
+	w.Header().Set("Content-Length", strconv.Itoa(size))
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodHead {
+		return
+	}
+	out := joiner{w: w, buf: start}
+	for i, e := range page.Entries {
+		if i > 0 {
+			out.write([]byte{','})
+		}
+		out.write(e.Data)
+	}
+	out.write(end)
+	out.flush()
+}
+
+// joiner writes in pieces of a worthwhile size. What it is given it only reads:
+// events are shared with storage.
+type joiner struct {
+	w   http.ResponseWriter
+	buf []byte
+	err error
+}
+
+const joinSize = 32 << 10 // bytes
+
+func (j *joiner) write(b []byte) {
+	if len(j.buf)+len(b) > joinSize {
+		j.flush()
+	}
+	if len(b) > joinSize {
+		j.send(b)
+		return
+	}
+	j.buf = append(j.buf, b...)
+}
+
+func (j *joiner) flush() {
+	j.send(j.buf)
+	j.buf = j.buf[:0]
+}
+
+// send writes b. Once that has failed the client is gone, and the rest goes
+// nowhere.
+func (j *joiner) send(b []byte) {
+	if j.err == nil {
+		_, j.err = j.w.Write(b)
+	}
+}

@@ -1,0 +1,261 @@
+package events
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+
+	"go.uber.org/zap"
+)
+
+// Site is the hub as one web site shows it: its routes, and who may use them.
+// Several sites may show one hub. Set the fields, call [Site.Provision] once,
+// and do not change them any more; then it is safe for concurrent use.
+type Site struct {
+	// Hub may be set after Provision, and in a copy of the site; [Site.ServeHTTP]
+	// needs it, [Site.Admit] does not.
+	Hub    *Hub
+	Access Access
+	// PollRate bounds polling, per client and session; the zero value is once in
+	// 5 seconds.
+	PollRate Rate
+	// Limiter remembers the polls. Share one among all sites of a hub, and keep
+	// it across reloads; nil: this site's own.
+	Limiter *PollLimiter
+	// ClientIP answers who a request comes from, behind trusted proxies; nil:
+	// the direct peer.
+	ClientIP func(*http.Request) netip.Addr
+	Logger   *zap.Logger // nil: none
+
+	access access
+}
+
+// Provision checks the settings and makes the site ready. Its errors name what
+// is wrong, and never contain a key.
+func (s *Site) Provision() error {
+	if s.PollRate == (Rate{}) {
+		s.PollRate = defaultPollRate
+	}
+	if s.PollRate.N <= 0 || s.PollRate.Per <= 0 {
+		return fmt.Errorf("poll rate %d in %v: both must be positive", s.PollRate.N, s.PollRate.Per)
+	}
+	if s.Limiter == nil {
+		s.Limiter = NewPollLimiter()
+	}
+	var err error
+	s.access, err = s.Access.provision()
+	return err
+}
+
+func (s *Site) logger() *zap.Logger {
+	if s.Logger == nil {
+		return zap.NewNop()
+	}
+	return s.Logger
+}
+
+type routeKind int
+
+const (
+	routeIngest routeKind = iota
+	routeRead
+	routeRecent
+	routePoll
+	routeStream
+	routeSocket
+	routeBreakers
+	routeHealth
+)
+
+// allow is what the header Allow says of each route.
+var allow = [...]string{
+	routeIngest:   "POST, OPTIONS",
+	routeRead:     "GET, HEAD, OPTIONS",
+	routeRecent:   "GET, HEAD, OPTIONS",
+	routePoll:     "GET, HEAD, OPTIONS",
+	routeStream:   "GET, OPTIONS", // HEAD would have to wait for the stream's end
+	routeSocket:   "GET, OPTIONS",
+	routeBreakers: "GET, HEAD, OPTIONS",
+	routeHealth:   "GET, HEAD, OPTIONS",
+}
+
+// route is where a path leads.
+type route struct {
+	kind      routeKind
+	session   string // decoded
+	badEscape bool   // something in the path could not be decoded
+}
+
+// hasSession reports whether the path names a session.
+func (rt route) hasSession() bool { return rt.kind >= routeRead && rt.kind <= routeStream }
+
+// takes reports whether the route has a method; OPTIONS is not its own.
+func (rt route) takes(r *http.Request) bool {
+	if rt.kind == routeSocket && r.Method == http.MethodConnect {
+		return wantsWebSocket(r)
+	}
+	for method := range strings.SplitSeq(allow[rt.kind], ", ") {
+		if method == r.Method {
+			return true
+		}
+	}
+	return false
+}
+
+// matchRoute reads an escaped path. It is split first and decoded after, so that
+// a session id may contain an escaped slash; an empty segment is no session id,
+// and a path that has one is not ours.
+func matchRoute(escaped string) (rt route, ok bool) {
+	path, ok := strings.CutPrefix(escaped, "/")
+	if !ok {
+		return rt, false
+	}
+	segments := strings.SplitN(path, "/", 5)
+	for i, s := range segments {
+		if !strings.Contains(s, "%") {
+			continue
+		}
+		decoded, err := url.PathUnescape(s)
+		if err != nil {
+			rt.badEscape = true // it stays as it is, and equals none of our words
+			continue
+		}
+		segments[i] = decoded
+	}
+	switch n := len(segments); {
+	case n == 1 && segments[0] == "ws":
+		rt.kind = routeSocket
+	case n == 1 && segments[0] == "health":
+		rt.kind = routeHealth
+	case n == 3 && segments[0] == "api" && segments[1] == "health" && segments[2] == "circuit-breakers":
+		rt.kind = routeBreakers
+	case n >= 2 && segments[0] == "api" && segments[1] == "events":
+		return rt.matchEvents(segments[2:])
+	default:
+		return rt, false
+	}
+	return rt, true
+}
+
+// matchEvents reads what follows /api/events.
+func (rt route) matchEvents(rest []string) (route, bool) {
+	switch {
+	case len(rest) == 0:
+		rt.kind = routeIngest
+		return rt, true
+	case len(rest) == 1 && rest[0] != "poll" && rest[0] != "stream":
+		rt.kind, rt.session = routeRead, rest[0]
+	case len(rest) == 2 && rest[0] == "poll":
+		rt.kind, rt.session = routePoll, rest[1]
+	case len(rest) == 2 && rest[0] == "stream":
+		rt.kind, rt.session = routeStream, rest[1]
+	case len(rest) == 2 && rest[1] == "recent":
+		rt.kind, rt.session = routeRecent, rest[0]
+	}
+	return rt, rt.session != ""
+}
+
+// IsRoute reports whether an escaped path is one that [Site.ServeHTTP] answers.
+func IsRoute(escapedPath string) bool {
+	_, ok := matchRoute(escapedPath)
+	return ok
+}
+
+// ServeHTTP answers a request whose path is one of the hub's. For any other it
+// writes nothing and answers false: the request is the next handler's.
+func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled bool) {
+	rt, ok := matchRoute(r.URL.EscapedPath())
+	if !ok {
+		return false
+	}
+	p := s.peer(r)
+	s.setCORS(w.Header(), p)
+	if s.Hub.Degraded() {
+		w.Header().Set("Lifeline-Degraded", "true")
+	}
+	switch {
+	case rt.kind != routeHealth && s.access.foreign(p):
+		_, refusal := s.Admit(p, false)
+		s.refuse(w, r, rt, p, refusal)
+	case r.Method == http.MethodOptions:
+		s.preflight(w, r, p, allow[rt.kind])
+	case !rt.takes(r):
+		w.Header().Set("Allow", allow[rt.kind])
+		writeError(w, http.StatusMethodNotAllowed, apiError{
+			Error: "method not allowed", Message: "this path takes " + allow[rt.kind],
+		})
+	case rt.kind == routeHealth:
+		s.health(w, p) // anyone
+	default:
+		s.admitted(w, r, rt, p)
+	}
+	return true
+}
+
+// admitted serves a request if its peer may make it.
+func (s *Site) admitted(w http.ResponseWriter, r *http.Request, rt route, p Peer) {
+	grant, refusal := s.Admit(p, rt.kind == routeIngest)
+	if refusal != nil {
+		s.refuse(w, r, rt, p, refusal)
+		return
+	}
+	query, problem := rt.check(r)
+	if problem != nil {
+		writeError(w, http.StatusBadRequest, *problem)
+		return
+	}
+	switch rt.kind {
+	case routeIngest:
+		s.ingest(w, r)
+	case routeRead:
+		s.read(w, r, rt.session, query)
+	case routeRecent:
+		s.recent(w, r, rt.session, query)
+	case routePoll:
+		s.poll(w, r, rt.session, query, p)
+	case routeStream:
+		s.Hub.ServeStream(w, r, rt.session, grant)
+	case routeSocket:
+		s.Hub.ServeWebSocket(w, r, grant)
+	case routeBreakers:
+		s.breakers(w)
+	case routeHealth: // anyone is answered, before
+	}
+}
+
+// refuse turns a peer away. A browser is not told why a WebSocket handshake
+// failed, so one is accepted and closed with a code that says it.
+func (s *Site) refuse(w http.ResponseWriter, r *http.Request, rt route, p Peer, refusal *Refusal) {
+	if rt.kind == routeSocket && (p.HasOrigin || p.Foreign) && wantsWebSocket(r) {
+		s.Hub.RefuseWebSocket(w, r, p, refusal.Code, refusal.Reason)
+		return
+	}
+	writeRefusal(w, refusal)
+}
+
+// wantsWebSocket reports whether a request opens a WebSocket, on any version of
+// HTTP.
+func wantsWebSocket(r *http.Request) bool {
+	if r.Method == http.MethodConnect { // RFC 8441, RFC 9220
+		return r.Header.Get(":protocol") == "websocket" || r.Proto == "websocket"
+	}
+	return r.Method == http.MethodGet && strings.EqualFold(r.Header.Get("Upgrade"), "websocket")
+}
+
+// check finds what is wrong with the path and query of a route.
+func (rt route) check(r *http.Request) (query, *apiError) {
+	if rt.badEscape {
+		return query{}, &apiError{Error: "invalid path", Message: "it contains a % that starts no escape"}
+	}
+	if !rt.hasSession() {
+		return query{}, nil
+	}
+	if err := validSessionID(rt.session); err != nil {
+		return query{}, &apiError{
+			Error: "invalid session id", Message: "sessionId " + err.Error(), Field: "sessionId",
+		}
+	}
+	return parseQuery(r.URL.RawQuery)
+}

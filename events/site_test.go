@@ -1,0 +1,381 @@
+package events
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/actionflows/lifeline/breaker"
+	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/memory"
+	"github.com/actionflows/lifeline/storage/resilient"
+)
+
+// siteBackend is storage in memory whose answers a test can replace.
+type siteBackend struct {
+	storage.Store
+	add    func(context.Context) (storage.Result, error)
+	read   func(context.Context, storage.LogQuery) (storage.LogPage, error)
+	stats  []breaker.Stats
+	status resilient.Status
+}
+
+func (b *siteBackend) AddEvent(ctx context.Context, session, id string, data []byte) (storage.Result, error) {
+	if b.add != nil {
+		return b.add(ctx)
+	}
+	return b.Store.AddEvent(ctx, session, id, data)
+}
+
+func (b *siteBackend) ReadEvents(ctx context.Context, session string, q storage.LogQuery) (storage.LogPage, error) {
+	if b.read != nil {
+		return b.read(ctx, q)
+	}
+	return b.Store.ReadEvents(ctx, session, q)
+}
+
+func (b *siteBackend) CircuitBreakerStats() []breaker.Stats          { return b.stats }
+func (b *siteBackend) UsingFallback() bool                           { return b.status.Degraded }
+func (b *siteBackend) Status() resilient.Status                      { return b.status }
+func (b *siteBackend) OnStatus(func(resilient.Status)) (stop func()) { return func() {} }
+
+// testSite is a site over storage in memory, and what stands behind it.
+type testSite struct {
+	*Site
+	backend *siteBackend
+}
+
+// newTestSite makes one; settings change site and backend before they are used.
+func newTestSite(t *testing.T, settings ...func(*Site, *siteBackend, *Config)) *testSite {
+	t.Helper()
+	driver := memory.New(memory.Options{})
+	backend := &siteBackend{Store: storage.Store{Driver: driver, History: storage.DefaultHistory}}
+	cfg := Config{Backend: backend, Driver: "memory"}
+	s := &Site{}
+	for _, set := range settings {
+		set(s, backend, &cfg)
+	}
+	s.Hub = New(cfg)
+	t.Cleanup(func() {
+		s.Hub.Close()
+		if err := driver.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := s.Provision(); err != nil {
+		t.Fatal(err)
+	}
+	return &testSite{s, backend}
+}
+
+// answer is what a request got.
+type answer struct {
+	handled bool
+	status  int
+	header  http.Header
+	body    string
+}
+
+// json is the body as an object.
+func (a answer) json(t *testing.T) map[string]any {
+	t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
+		t.Fatalf("body %q: %v", a.body, err)
+	}
+	return v
+}
+
+// do makes a request as a local client would, changed by edits.
+func (s *testSite) do(method, target, body string, edits ...func(*http.Request)) answer {
+	var reader io.Reader
+	if body != "" {
+		reader = strings.NewReader(body)
+	}
+	r := httptest.NewRequest(method, target, reader)
+	r.Host, r.RemoteAddr = "localhost:8080", "127.0.0.1:40000"
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, edit := range edits {
+		edit(r)
+	}
+	w := httptest.NewRecorder()
+	handled := s.ServeHTTP(w, r)
+	return answer{handled, w.Code, w.Header(), w.Body.String()}
+}
+
+// header is an edit of do.
+func header(name, value string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
+func remote(r *http.Request) { r.RemoteAddr = "203.0.113.9:40000" }
+
+func event(id string) string {
+	return `{"type":"step:started","sessionId":"s","id":"` + id + `","timestamp":"2026-02-10T04:15:00.000Z"}`
+}
+
+// want compares status and, where it is not "", the error text.
+func (a answer) want(t *testing.T, status int, errorText string) {
+	t.Helper()
+	if !a.handled || a.status != status {
+		t.Fatalf("handled %v, status %d %s, want %d", a.handled, a.status, a.body, status)
+	}
+	if errorText != "" && a.json(t)["error"] != errorText {
+		t.Fatalf("error %s, want %q", a.body, errorText)
+	}
+}
+
+func TestMatchRoute(t *testing.T) {
+	tests := []struct {
+		path string
+		want *route // nil: not ours
+	}{
+		{"/ws", &route{kind: routeSocket}},
+		{"/health", &route{kind: routeHealth}},
+		{"/api/health/circuit-breakers", &route{kind: routeBreakers}},
+		{"/api/events", &route{kind: routeIngest}},
+		{"/api/events/a", &route{kind: routeRead, session: "a"}},
+		{"/api/events/a/recent", &route{kind: routeRecent, session: "a"}},
+		{"/api/events/poll/a", &route{kind: routePoll, session: "a"}},
+		{"/api/events/stream/a", &route{kind: routeStream, session: "a"}},
+
+		// A session id may contain what means something in a path, escaped.
+		{"/api/events/a%2Fb", &route{kind: routeRead, session: "a/b"}},
+		{"/api/events/poll/a%2fb", &route{kind: routePoll, session: "a/b"}},
+		{"/api/events/a%2Frecent", &route{kind: routeRead, session: "a/recent"}},
+		{"/api/events/a%20b", &route{kind: routeRead, session: "a b"}},
+		{"/api/events/%C3%BC", &route{kind: routeRead, session: "ü"}},
+		{"/api/events/ü", &route{kind: routeRead, session: "ü"}},
+		{"/api/events/%25", &route{kind: routeRead, session: "%"}},
+		{"/api/events/%252F", &route{kind: routeRead, session: "%2F"}},
+		{"/api/events/a+b", &route{kind: routeRead, session: "a+b"}},
+		{"/api/events/a+b%20", &route{kind: routeRead, session: "a+b "}},
+		{"/api/events/%7Bx%7D", &route{kind: routeRead, session: "{x}"}},
+		{"/api/events/{x}", &route{kind: routeRead, session: "{x}"}},
+		// Words of ours are session ids where a session id stands.
+		{"/api/events/recent", &route{kind: routeRead, session: "recent"}},
+		{"/api/events/recent/recent", &route{kind: routeRecent, session: "recent"}},
+		{"/api/events/poll/recent", &route{kind: routePoll, session: "recent"}},
+		{"/api/events/poll/poll", &route{kind: routePoll, session: "poll"}}, // refused as an id
+		{"/api/events/stream/recent", &route{kind: routeStream, session: "recent"}},
+		// Escaping a letter that needs none changes nothing.
+		{"/api/events/%70oll/a", &route{kind: routePoll, session: "a"}},
+		{"/%61pi/events", &route{kind: routeIngest}},
+		// net/http refuses these two itself; so do we.
+		{"/api/events/%", &route{kind: routeRead, session: "%", badEscape: true}},
+		{"/api/events/%zz/recent", &route{kind: routeRecent, session: "%zz", badEscape: true}},
+
+		// Slashes separate, and nothing is folded or redirected.
+		{"/api/events/a//b", nil},
+		{"/api/events/", nil},
+		{"/api/events/a/", nil},
+		{"/api/events//recent", nil},
+		{"/api/events/a/recent/", nil},
+		{"/api/events/poll/", nil},
+		{"//api/events", nil},
+		{"/api//events", nil},
+		{"/ws/", nil},
+		{"/health/", nil},
+		// Not ours, or not yet.
+		{"", nil},
+		{"*", nil},
+		{"/", nil},
+		{"/api", nil},
+		{"/API/events", nil},
+		{"/api/event", nil},
+		{"/api/events/a/b", nil},
+		{"/api/events/a/b/c/d", nil},
+		{"/api/events/poll", nil},
+		{"/api/events/%70oll", nil},
+		{"/api/events/stream", nil},
+		{"/api/health", nil},
+		{"/api/sessions", nil},
+		{"/api/commands/x/commands", nil},
+		{"/%", nil},
+	}
+	for _, tt := range tests {
+		got, ok := matchRoute(tt.path)
+		switch {
+		case ok != (tt.want != nil):
+			t.Errorf("%s: ours %v", tt.path, ok)
+		case ok != IsRoute(tt.path):
+			t.Errorf("%s: IsRoute says otherwise", tt.path)
+		case ok && got != *tt.want:
+			t.Errorf("%s: %+v, want %+v", tt.path, got, *tt.want)
+		}
+	}
+}
+
+// What is not ours must reach the next handler untouched.
+func TestNotOurs(t *testing.T) {
+	s := newTestSite(t)
+	for _, path := range []string{"/", "/api/sessions", "/api/events/a//b", "/api/events/poll", "/wsx"} {
+		for _, method := range []string{"GET", "POST", "OPTIONS", "DELETE"} {
+			a := s.do(method, path, "", header("Origin", "https://evil.example"))
+			if a.handled || len(a.header) != 0 || a.body != "" {
+				t.Errorf("%s %s: %+v", method, path, a)
+			}
+		}
+	}
+}
+
+// The whole way from a request line to a session.
+func TestSessionInPath(t *testing.T) {
+	s := newTestSite(t)
+	for path, session := range map[string]string{
+		"/api/events/a%2Fb":   "a/b",
+		"/api/events/a%20b":   "a b",
+		"/api/events/%C3%BC":  "ü",
+		"/api/events/%25":     "%",
+		"/api/events/recent":  "recent",
+		"/api/events/%7Bx%7D": "{x}",
+	} {
+		a := s.do("GET", path, "")
+		a.want(t, 200, "")
+		if got := a.json(t)["sessionId"]; got != session {
+			t.Errorf("%s: session %q, want %q", path, got, session)
+		}
+	}
+	long := strings.Repeat("x", 201)
+	for path, message := range map[string]string{
+		"/api/events/.":              `sessionId "." is reserved`,
+		"/api/events/%2e%2E":         `sessionId ".." is reserved`,
+		"/api/events/poll/poll":      `sessionId "poll" is reserved`,
+		"/api/events/stream/stream":  `sessionId "stream" is reserved`,
+		"/api/events/%00":            "sessionId contains a control character",
+		"/api/events/a%0Ab/recent":   "sessionId contains a control character",
+		"/api/events/%FF":            "sessionId is not valid UTF-8",
+		"/api/events/" + long:        "sessionId is 201 bytes long, at most 200 are allowed",
+		"/api/events/stream/" + long: "sessionId is 201 bytes long, at most 200 are allowed",
+	} {
+		a := s.do("GET", path, "")
+		a.want(t, 400, "invalid session id")
+		if v := a.json(t); v["message"] != message || v["field"] != "sessionId" {
+			t.Errorf("%s: %v", path, v)
+		}
+	}
+	s.do("GET", "/api/events/"+long[1:], "").want(t, 200, "")
+}
+
+func TestBadEscape(t *testing.T) {
+	rt, ok := matchRoute("/api/events/%")
+	if !ok {
+		t.Fatal("not ours")
+	}
+	_, problem := rt.check(httptest.NewRequest("GET", "/api/events/%25", nil))
+	if problem == nil || problem.Error != "invalid path" {
+		t.Errorf("%+v", problem)
+	}
+}
+
+// everyRoute is one request to each route; public: anyone is answered.
+var everyRoute = []struct {
+	method, path, body string
+	public             bool
+}{
+	{method: "POST", path: "/api/events", body: event("1")},
+	{method: "GET", path: "/api/events/s"},
+	{method: "GET", path: "/api/events/s/recent"},
+	{method: "GET", path: "/api/events/poll/s"},
+	{method: "GET", path: "/api/events/stream/s"},
+	{method: "GET", path: "/ws"},
+	{method: "GET", path: "/api/health/circuit-breakers"},
+	{method: "GET", path: "/health", public: true},
+}
+
+func TestWrongMethod(t *testing.T) {
+	s := newTestSite(t)
+	allowed := map[string]string{
+		"/api/events":          "POST, OPTIONS",
+		"/api/events/stream/s": "GET, OPTIONS",
+		"/ws":                  "GET, OPTIONS",
+	}
+	for _, rt := range everyRoute {
+		want, ok := allowed[rt.path]
+		if !ok {
+			want = "GET, HEAD, OPTIONS"
+		}
+		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "TRACE"} {
+			if slices.Contains(strings.Split(want, ", "), method) {
+				continue
+			}
+			a := s.do(method, rt.path, "")
+			a.want(t, 405, "method not allowed")
+			if got := a.header.Get("Allow"); got != want {
+				t.Errorf("%s %s: Allow %q, want %q", method, rt.path, got, want)
+			}
+		}
+	}
+}
+
+func TestHead(t *testing.T) {
+	s := newTestSite(t)
+	s.do("POST", "/api/events", event("1")).want(t, 201, "")
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.ServeHTTP(w, r) }))
+	defer server.Close()
+	for _, path := range []string{"/api/events/s", "/api/events/s/recent", "/api/events/poll/s", "/api/health/circuit-breakers", "/health"} {
+		res, err := http.Head(server.URL + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != 200 || res.ContentLength <= 0 {
+			t.Errorf("HEAD %s: %d, length %d", path, res.StatusCode, res.ContentLength)
+		}
+	}
+}
+
+// While the hub is degraded every answer says so.
+func TestDegradedHeader(t *testing.T) {
+	for _, degraded := range []bool{false, true} {
+		s := newTestSite(t, func(_ *Site, b *siteBackend, _ *Config) { b.status.Degraded = degraded })
+		for _, path := range []string{"/health", "/api/events/s", "/api/events/poll/s", "/api/events/s?limit=0", "/api/health/circuit-breakers"} {
+			a := s.do("GET", path, "")
+			if got := a.header.Get("Lifeline-Degraded"); (got == "true") != degraded {
+				t.Errorf("%s: Lifeline-Degraded %q while degraded %v", path, got, degraded)
+			}
+			if a.header.Get("Cache-Control") != "no-store" || a.header.Get("X-Content-Type-Options") != "nosniff" ||
+				a.header.Get("Content-Type") != "application/json" {
+				t.Errorf("%s: headers %v", path, a.header)
+			}
+		}
+	}
+}
+
+func TestProvision(t *testing.T) {
+	hub := newTestSite(t).Hub
+	tests := []struct {
+		name string
+		site Site
+		want string // in the error
+	}{
+		{"rate", Site{Hub: hub, PollRate: Rate{N: 1}}, "poll rate 1 in 0s"},
+		{"negative rate", Site{Hub: hub, PollRate: Rate{N: -1, Per: time.Second}}, "poll rate -1 in 1s"},
+		{"write without read", Site{Hub: hub, Access: Access{AnonymousWrite: true}}, "anonymous write"},
+		{"empty key", Site{Hub: hub, Access: Access{Keys: []string{"geheim", ""}}}, "API key 2"},
+		{"space", Site{Hub: hub, Access: Access{Keys: []string{"geheim "}}}, "API key 1"},
+		{"origin", Site{Hub: hub, Access: Access{Origins: []string{"https://a", "a.example"}}}, `"a.example"`},
+		{"wildcard", Site{Hub: hub, Access: Access{Origins: []string{"https://*.example"}}}, "https://*.example"},
+	}
+	for _, tt := range tests {
+		err := tt.site.Provision()
+		if err == nil || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "geheim") {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+	}
+	s := Site{Hub: hub}
+	if err := s.Provision(); err != nil || s.PollRate != (Rate{1, 5 * time.Second}) || s.Limiter == nil {
+		t.Errorf("defaults: %v %+v", err, s)
+	}
+}
+
+func keysOf(v map[string]any) []string { return slices.Sorted(maps.Keys(v)) }

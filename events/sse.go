@@ -1,0 +1,209 @@
+package events
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/actionflows/lifeline/storage"
+	"go.uber.org/zap"
+)
+
+// stream is one client of Server-Sent Events. The handler's goroutine writes.
+type stream struct {
+	hub  *Hub
+	w    http.ResponseWriter
+	rc   *http.ResponseController
+	peer Peer
+	out  outbox
+	wake chan struct{} // holds one place: there is something to do
+
+	mu       sync.Mutex // guards what follows
+	returned bool       // the handler has: w and rc are no longer ours
+	deadline time.Time  // set once the stream is to end
+}
+
+// ServeStream sends a session's events as Server-Sent Events until the client
+// leaves, the hub closes, the connection is not admitted any longer or does not
+// read fast enough. The header Last-Event-ID, or else the parameter since, says
+// where to begin; a bad one is answered with 400. With named=1 events carry
+// their type in an event field.
+func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string, g Grant) {
+	since, problem := streamStart(r)
+	if problem != nil {
+		writeError(w, http.StatusBadRequest, *problem)
+		return
+	}
+	if err := h.connections.reserve(g.Peer, h.Limits()); err != nil {
+		writeBusy(w, err)
+		return
+	}
+	st := newStream(h, w, g.Peer)
+	if !h.connections.add(st) {
+		st.end(closeGoingAway, "", false)
+	}
+	defer h.connections.remove(st)
+	defer st.leave()
+	st.start()
+	if r.Method == http.MethodHead || st.write([]byte("retry: 3000\n\n")) != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	s := &subscriber{
+		sink: st, out: &st.out, enc: encodeStream, since: since, replays: make(chan struct{}, 1),
+	}
+	if r.URL.Query().Get("named") == "1" {
+		s.enc = encodeNamedStream
+	}
+	created := h.register(ctx, session, s)
+	defer h.leave(s)
+	h.begin(s, created)
+	st.run(ctx)
+}
+
+// streamStart is the cursor with which a stream is to begin; nil: from now on.
+func streamStart(r *http.Request) (*storage.Cursor, *apiError) {
+	name, value := "Last-Event-ID", strings.TrimSpace(r.Header.Get("Last-Event-ID"))
+	if value == "" {
+		name, value = "since", r.URL.Query().Get("since")
+	}
+	if value == "" {
+		return nil, nil //nolint:nilnil // there is none, and nothing is wrong
+	}
+	c, err := storage.ParseCursor(value)
+	if err != nil {
+		return nil, badParameter(name, "is "+err.Error())
+	}
+	return &c, nil
+}
+
+func newStream(h *Hub, w http.ResponseWriter, p Peer) *stream {
+	l := h.Limits()
+	st := &stream{
+		hub: h, w: w, rc: http.NewResponseController(w), peer: p, wake: make(chan struct{}, 1),
+	}
+	st.out = outbox{
+		maxBytes: l.MaxQueueBytes, maxFrames: l.MaxQueueFrames,
+		wake: func() {
+			select {
+			case st.wake <- struct{}{}:
+			default:
+			}
+		},
+		full: func() {
+			h.log.Debug("slow consumer", zap.String("transport", "sse"))
+			st.end(closeSlow, "", true)
+		},
+	}
+	return st
+}
+
+// start sends the header. The server's deadlines do not count for a stream: a
+// read deadline would cancel the request, write deadlines are set per write.
+func (st *stream) start() {
+	h := st.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no") // nginx passes events on at once
+	h.Set("X-Content-Type-Options", "nosniff")
+	_ = st.rc.SetReadDeadline(time.Time{})
+	st.w.WriteHeader(http.StatusOK)
+}
+
+// run writes what is queued, and a comment now and then, until the stream ends.
+func (st *stream) run(ctx context.Context) {
+	comment := time.NewTicker(st.hub.times.comment)
+	defer comment.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-comment.C:
+			if st.write([]byte(":\n\n")) != nil {
+				return
+			}
+		case <-st.wake:
+			if !st.drain() {
+				return
+			}
+		}
+	}
+}
+
+// drain writes what is queued; false: the stream is over.
+func (st *stream) drain() bool {
+	buf := writeBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool's only type
+	defer writeBuffers.Put(buf)
+	for {
+		b, ended := st.out.take(*buf)
+		if b == nil {
+			return !ended
+		}
+		if st.write(b) != nil {
+			return false
+		}
+	}
+}
+
+// write sends and flushes b.
+func (st *stream) write(b []byte) error {
+	st.mu.Lock()
+	deadline := st.deadline
+	if deadline.IsZero() {
+		deadline = time.Now().Add(st.hub.times.write)
+	}
+	_ = st.rc.SetWriteDeadline(deadline) // not every writer has one
+	st.mu.Unlock()
+	if _, err := st.w.Write(b); err != nil {
+		return err //nolint:wrapcheck // only whether there is one matters
+	}
+	return st.rc.Flush() //nolint:wrapcheck // see above
+}
+
+func (st *stream) identity() Peer { return st.peer }
+
+// end makes the stream end; the code is for WebSockets.
+func (st *stream) end(_ int, _ string, discard bool) {
+	if !st.out.finish(nil, discard) {
+		return
+	}
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.deadline = time.Now().Add(st.hub.times.closing)
+	if !st.returned {
+		_ = st.rc.SetWriteDeadline(st.deadline) // a write under way must not take longer
+	}
+}
+
+// abort ends the stream without waiting for a write under way.
+func (st *stream) abort() {
+	st.end(closeGoingAway, "", true)
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	if !st.returned {
+		_ = st.rc.SetWriteDeadline(time.Now())
+	}
+}
+
+// leave gives the connection back to the server, without our deadline: the next
+// request may come over it.
+func (st *stream) leave() {
+	st.out.kill()
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.returned = true
+	_ = st.rc.SetWriteDeadline(time.Time{})
+}
+
+// confirm implements sink: a stream says only what is missing.
+func (st *stream) confirm(s *subscriber, f confirmation) {
+	if f.gap {
+		st.out.push(appendStreamNotice(nil, s.topic.quoted, noticeGap, f.cursor.String()))
+	}
+}
+
+// failed implements sink: the client comes again by itself.
+func (st *stream) failed(*subscriber, error) { st.end(closeGoingAway, "", false) }

@@ -1,0 +1,224 @@
+package events
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/actionflows/lifeline/storage"
+)
+
+// sink is the connection of a subscriber. Its methods do not block; confirm is
+// called with the topic's mu held, failed without.
+type sink interface {
+	// confirm tells that the subscription holds, before its first event.
+	confirm(s *subscriber, c confirmation)
+	// failed ends the subscription: storage cannot answer.
+	failed(s *subscriber, err error)
+}
+
+// confirmation is what a subscriber is told before its first event.
+type confirmation struct {
+	cursor   storage.Cursor // the events follow it
+	resumed  bool           // since was given; the rest says how that went
+	gap      bool
+	degraded bool
+}
+
+// subscriberMode says from where a subscriber gets its events.
+type subscriberMode uint8
+
+const (
+	// modeJoining: a replay is under way, live deliveries are kept back.
+	modeJoining subscriberMode = iota
+	// modeOwn: live, but its cursor is not the topic's: it is behind or ahead, or
+	// has seen other pending entries. It gets frames of its own.
+	modeOwn
+	// modeShared: live with the topic's cursor and the topic's frames.
+	modeShared
+)
+
+const (
+	// maxKept and maxKeptBytes bound the live deliveries kept back while a
+	// subscriber joins. If they do not fit, the replay goes on instead.
+	maxKept      = 256
+	maxKeptBytes = 1 << 20
+)
+
+// subscriber is one connection following one session.
+type subscriber struct {
+	topic   *topic
+	sink    sink
+	out     *outbox
+	enc     encoding
+	since   *storage.Cursor // nil: from now on
+	replays chan struct{}   // the connection's replays, one at a time
+
+	// ctx ends when the subscription does.
+	ctx    context.Context //nolint:containedctx // its replay is the subscriber's
+	cancel context.CancelFunc
+
+	// What follows is guarded by topic.mu.
+	index    int // in topic.subs; -1: removed
+	mode     subscriberMode
+	cursor   storage.Cursor              // in modeOwn
+	seen     map[storage.Producer]uint64 // in modeOwn: numbers its replay has shown
+	degraded bool                        // in modeOwn: the replay was incomplete
+	kept     []*delivery                 // in modeJoining
+	keptSize int
+	overflow bool // something was not kept
+
+	// For lifecycle events, which clients get whether subscribed or not.
+	told    []*delivery // given to the connection before it subscribed
+	started bool        // live without since, from cursor first
+	first   storage.Cursor
+	pending []*delivery // to be given once first is known, if it covers them
+}
+
+func (s *subscriber) setMode(m subscriberMode) {
+	if s.mode == modeOwn {
+		s.topic.personal--
+	}
+	if m == modeOwn {
+		s.topic.personal++
+	}
+	s.mode = m
+	if m != modeOwn {
+		s.seen, s.degraded = nil, false
+	}
+}
+
+// startLive begins with the events behind the topic's cursor.
+func (s *subscriber) startLive() {
+	t := s.topic
+	s.sink.confirm(s, confirmation{cursor: t.cursor})
+	s.setMode(modeShared)
+	s.started, s.first = true, t.cursor
+	for _, d := range s.pending {
+		s.lifecycle(d)
+	}
+	s.pending = nil
+}
+
+// confirmAgain answers a client who subscribes to what he follows already. While
+// the subscription is still waiting for its own confirmation, that one will do.
+func (s *subscriber) confirmAgain() {
+	t := s.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case s.index < 0:
+	case s.mode == modeOwn, s.mode == modeJoining && s.cursor.Epoch != 0: // a repeated replay
+		s.sink.confirm(s, confirmation{cursor: s.cursor})
+	case s.mode == modeShared:
+		s.sink.confirm(s, confirmation{cursor: t.cursor})
+	}
+}
+
+// take is given everything that the topic delivers; silent says that live
+// subscribers had it before, while it was pending.
+func (s *subscriber) take(d *delivery, silent bool) {
+	switch s.mode {
+	case modeShared:
+		if !silent && !s.wasTold(d) {
+			s.out.push(d.shared(s.enc, s.topic.quoted, s.topic.cursor))
+		}
+	case modeOwn:
+		s.takeOwn(d)
+	case modeJoining:
+		s.keep(d)
+	}
+}
+
+// keep holds a delivery back until the replay has ended.
+func (s *subscriber) keep(d *delivery) {
+	if len(s.kept) >= maxKept || s.keptSize >= maxKeptBytes {
+		s.kept, s.keptSize, s.overflow = nil, 0, true
+	}
+	if !s.overflow {
+		s.kept = append(s.kept, d)
+		s.keptSize += len(d.data)
+	}
+}
+
+// takeOwn delivers d if it is the next for this subscriber, with his own cursor.
+// If others lie before it he is replayed.
+func (s *subscriber) takeOwn(d *delivery) {
+	if d.notice != noNotice {
+		if s.cursor.Epoch != d.epoch {
+			s.rejoin(s.delay())
+		}
+		return
+	}
+	saw := s.cursor.Saw(d.link) || d.link.Number != 0 && s.seen[d.link.Producer] >= d.link.Number
+	if d.byNumber() {
+		if saw {
+			return
+		}
+		s.cursor = s.cursor.With(d.link)
+	} else {
+		switch place(s.cursor, d) {
+		case covered:
+			return
+		case ahead:
+			s.rejoin(s.delay())
+			return
+		case next:
+			s.cursor = s.cursor.Pass(d.epoch, d.pos, d.link)
+		}
+	}
+	if !saw && !s.wasTold(d) {
+		s.out.push(appendDelivery(nil, s.enc, s.topic.quoted, d, s.cursor.String()))
+	}
+}
+
+// delay is how long a replay should wait that would find as little as the last.
+func (s *subscriber) delay() time.Duration {
+	if s.degraded {
+		return s.topic.hub.times.rejoin
+	}
+	return 0
+}
+
+// rejoin replays from the subscriber's own cursor, after a while.
+func (s *subscriber) rejoin(after time.Duration) {
+	cursor, hub := s.cursor, s.topic.hub
+	s.setMode(modeJoining)
+	s.kept, s.keptSize, s.overflow = nil, 0, false
+	hub.tasks.run(func() {
+		select {
+		case <-time.After(after):
+			s.replay(cursor, false)
+		case <-s.ctx.Done():
+		}
+	})
+}
+
+// lifecycle gives the subscriber an event that every client gets, if he joined
+// behind it. One who gave a cursor gets it from the log like all others.
+func (s *subscriber) lifecycle(d *delivery) {
+	switch {
+	case s.since != nil:
+	case !s.started:
+		s.pending = append(s.pending, d)
+	case d.pending && s.first.Saw(d.link), !d.pending && place(s.first, d) == covered:
+		s.out.push(told(d, s.topic.quoted))
+	}
+}
+
+// told is a lifecycle event for whoever does not follow its session. It carries
+// no cursor: its receiver has not been given what lies before it.
+func told(d *delivery, session []byte) []byte {
+	b := make([]byte, maxHeader, len(d.data)+len(session)+frameOverhead)
+	return putHeader(appendEvent(b, session, d, ""), 0)
+}
+
+// wasTold reports whether the connection got the event before it subscribed.
+func (s *subscriber) wasTold(d *delivery) bool {
+	return s.told != nil && slices.ContainsFunc(s.told, func(o *delivery) bool {
+		if d.link.Number != 0 {
+			return d.link == o.link
+		}
+		return !d.pending && d.epoch == o.epoch && d.pos == o.pos
+	})
+}

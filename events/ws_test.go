@@ -1,0 +1,455 @@
+package events
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/actionflows/lifeline/storage"
+	"github.com/gobwas/ws"
+)
+
+// The frames that existing clients send and expect.
+func TestWSFixtures(t *testing.T) {
+	text, err := os.ReadFile("testdata/websocket.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := newTestHub(t, newMemory(t))
+	s := hubServer(t, h)
+	c := dial(t, s, "/ws", nil)
+	later := map[string]bool{"input": true, "command": true} // of issues to come
+	for line := range strings.Lines(string(text)) {
+		var fx struct{ In, Out json.RawMessage }
+		if err := json.Unmarshal([]byte(line), &fx); err != nil {
+			t.Fatal(err)
+		}
+		var in, out struct{ Type string }
+		_ = json.Unmarshal(fx.In, &in) // one is a string that is not JSON
+		_ = json.Unmarshal(fx.Out, &out)
+		if fx.In != nil {
+			var notJSON string
+			if json.Unmarshal(fx.In, &notJSON) != nil {
+				notJSON = string(fx.In)
+			}
+			c.send("%s", notJSON)
+		}
+		switch {
+		case later[in.Type]:
+			c.want(`{"type":"error","code":"unknown_type"}`)
+		case later[out.Type] || fx.Out == nil:
+		case string(fx.Out) == `{"type":"pong"}`:
+			h.connections.sockets()[0].sweep(time.Now().Add(h.times.pong))
+			c.want(string(fx.Out))
+		case out.Type == "event":
+			publishFixture(t, h, fx.Out)
+			c.want(string(fx.Out))
+		default:
+			c.want(string(fx.Out))
+		}
+	}
+}
+
+func publishFixture(t *testing.T, h *Hub, frame []byte) {
+	t.Helper()
+	var f struct {
+		SessionID string
+		Payload   json.RawMessage
+	}
+	if err := json.Unmarshal(frame, &f); err != nil {
+		t.Fatal(err)
+	}
+	ev := Event{Session: f.SessionID, ID: newEventID(), Type: eventType(f.Payload), Data: f.Payload}
+	if _, err := h.Publish(t.Context(), ev); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWSHello(t *testing.T) {
+	b := newFake()
+	b.status.Degraded = true
+	h := newTestHub(t, b, func(c *Config, _ *intervals) { c.Limits.MaxMessage = 1234 })
+	c := dial(t, hubServer(t, h), "/ws", nil)
+	c.want(`{"type":"subscription_confirmed","payload":{"clientId":"<string>","message":"<string>",
+		"protocol":1,"degraded":true,"longPoll":false,"pingInterval":20000,"maxMessage":1234}}`)
+}
+
+func TestWSEvent(t *testing.T) {
+	b := newFake()
+	h := newTestHub(t, b)
+	c := connect(t, hubServer(t, h), "")
+	m := c.subscribe(testSession)
+	if _, ok := m["recovered"]; ok {
+		t.Errorf("recovered without since: %v", m)
+	}
+	res := publishEvent(t, h, "1")
+	m = c.want(fmt.Sprintf(`{"type":"event","sessionId":%q,"payload":{"id":"1"},"cursor":%q,"receivedAt":"<time>"}`,
+		testSession, res.Cursor))
+	if _, ok := m["pending"]; ok || m["receivedAt"] != res.ReceivedAt.Format(receivedTime) {
+		t.Errorf("got %v", m)
+	}
+	b.setDown(true)
+	publishEvent(t, h, "2")
+	c.want(`{"type":"event","payload":{"id":"2"},"pending":true}`)
+}
+
+func TestWSSince(t *testing.T) {
+	b := newFake()
+	h := newTestHub(t, b)
+	s := hubServer(t, h)
+	first := publishEvent(t, h, "1").Cursor
+	publishEvent(t, h, "2")
+	for _, since := range []string{first.String(), first.Timestamp()} {
+		c := connect(t, s, "")
+		c.send(`{"type":"subscribe","sessionId":%q,"since":%q}`, testSession, since)
+		m := c.want(`{"type":"subscription_confirmed","recovered":true,"cursor":"<string>","payload":{"message":"<string>"}}`)
+		if m["gap"] != nil || m["degraded"] != nil {
+			t.Errorf("got %v", m)
+		}
+		c.want(`{"type":"event","payload":{"id":"2"}}`)
+	}
+	b.trim(testSession, 2)
+	b.setDown(true)
+	c := connect(t, s, "")
+	c.send(`{"type":"subscribe","sessionId":%q,"since":%q}`, testSession, first)
+	c.want(`{"type":"subscription_confirmed","recovered":true,"degraded":true}`)
+	b.setDown(false)
+	c = connect(t, s, "")
+	c.send(`{"type":"subscribe","sessionId":%q,"since":%q}`, testSession, first)
+	c.want(`{"type":"subscription_confirmed","recovered":false,"gap":true}`)
+}
+
+func TestWSMessages(t *testing.T) {
+	h := newTestHub(t, newMemory(t), func(c *Config, _ *intervals) { c.Limits.MaxSubscriptions = 2 })
+	c := connect(t, hubServer(t, h), "")
+	long := strings.Repeat("x", 201)
+	tests := []struct{ message, want string }{
+		{`{`, `{"code":"bad_json"}`},
+		{``, `{"code":"bad_json"}`},
+		{`[]`, `{"code":"bad_message"}`},
+		{`null`, `{"code":"bad_message"}`},
+		{`{"type":1}`, `{"code":"bad_message"}`},
+		{`{}`, `{"code":"bad_message"}`},
+		{`{"type":"input","sessionId":"a"}`, `{"code":"unknown_type"}`},
+		{`{"type":"` + long + `"}`, `{"code":"unknown_type"}`},
+		{`{"type":"subscribe"}`, `{"code":"bad_session"}`},
+		{`{"type":"subscribe","sessionId":""}`, `{"code":"bad_session"}`},
+		{`{"type":"subscribe","sessionId":"poll"}`, `{"code":"bad_session"}`},
+		{`{"type":"subscribe","sessionId":"a\nb"}`, `{"code":"bad_session"}`},
+		{`{"type":"subscribe","sessionId":"` + long + `"}`, `{"code":"bad_session"}`},
+		{`{"type":"subscribe","sessionId":7}`, `{"code":"bad_message"}`},
+		{`{"type":"unsubscribe"}`, `{"code":"bad_session"}`},
+		{`{"type":"subscribe","sessionId":"a","since":"yesterday"}`, `{"code":"bad_cursor","sessionId":"a"}`},
+		{`{"type":"subscribe","sessionId":"a","since":5}`, `{"code":"bad_message"}`},
+		{`{"type":"subscribe","sessionId":"a","types":["b:c"]}`, `{"code":"bad_message","sessionId":"a"}`},
+		{`{"type":"subscribe","sessionId":"a","types":null,"since":""}`, `{"type":"subscription_confirmed","sessionId":"a"}`},
+		{`{"type":"subscribe","sessionId":"ü b/%"}`, `{"type":"subscription_confirmed","sessionId":"ü b/%"}`},
+		{`{"type":"subscribe","sessionId":"c"}`, `{"code":"too_many_subscriptions","sessionId":"c"}`},
+		{`{"type":"subscribe","sessionId":"a"}`, `{"type":"subscription_confirmed","sessionId":"a"}`},
+	}
+	for _, tt := range tests {
+		c.send("%s", tt.message)
+		want := tt.want
+		if strings.HasPrefix(want, `{"code"`) {
+			want = `{"type":"error","payload":"<string>",` + want[1:]
+		}
+		c.want(want)
+	}
+	// A place that is given back can be taken.
+	c.send(`{"type":"unsubscribe","sessionId":"a"}`)
+	c.subscribe("c")
+}
+
+func TestWSUnsubscribe(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
+	c := connect(t, hubServer(t, h), "")
+	c.subscribe(testSession)
+	publishEvent(t, h, "1")
+	c.want(`{"type":"event","payload":{"id":"1"}}`)
+	c.send(`{"type":"unsubscribe","sessionId":%q}`, testSession)
+	c.sync()
+	publishEvent(t, h, "2")
+	c.subscribe(testSession)
+	publishEvent(t, h, "3")
+	c.want(`{"type":"event","payload":{"id":"3"}}`)
+}
+
+func TestWSUnavailable(t *testing.T) {
+	b := newFake()
+	h := newTestHub(t, b)
+	c := connect(t, hubServer(t, h), "")
+	b.set(func() { b.readErr = &storage.UnavailableError{Reason: "x"} })
+	c.send(`{"type":"subscribe","sessionId":"a"}`)
+	c.want(`{"type":"error","code":"unavailable","sessionId":"a"}`)
+	b.set(func() { b.readErr = nil })
+	c.subscribe("a")
+}
+
+func publishLifecycle(t *testing.T, h *Hub, id string) {
+	t.Helper()
+	data := appendJSON(nil, map[string]string{"type": "session:started", "sessionId": testSession, "id": id})
+	if _, err := h.Publish(t.Context(), Event{Session: testSession, ID: id, Type: "session:started", Data: data}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Lifecycle events go once to everybody, subscribed or not.
+func TestWSLifecycle(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
+	s := hubServer(t, h)
+	subscribed, other := connect(t, s, ""), connect(t, s, "")
+	subscribed.subscribe(testSession)
+	publishLifecycle(t, h, "1")
+	subscribed.want(`{"type":"event","payload":{"id":"1"},"cursor":"<string>"}`)
+	m := other.want(`{"type":"event","sessionId":"session-1","payload":{"id":"1"},"receivedAt":"<time>"}`)
+	if m["cursor"] != nil {
+		t.Errorf("a cursor for whoever does not follow: %v", m)
+	}
+	publishEvent(t, h, "2")
+	publishLifecycle(t, h, "3")
+	subscribed.want(`{"payload":{"id":"2"}}`)
+	subscribed.want(`{"payload":{"id":"3"}}`)
+	other.want(`{"payload":{"id":"3"}}`)
+	subscribed.sync()
+	other.sync()
+}
+
+// One who subscribes while such an event is under way gets it once, too.
+func TestWSLifecycleWhileSubscribing(t *testing.T) {
+	b := newFake()
+	h := newTestHub(t, b, patient)
+	s := hubServer(t, h)
+	c, first := connect(t, s, ""), connect(t, s, "")
+	first.subscribe(testSession)
+	// The topic waits for an event before it, while those who do not follow are
+	// told at once.
+	release := publishHeld(t, b, h, "0")
+	publishLifecycle(t, h, "1")
+	c.want(`{"type":"event","payload":{"id":"1"}}`)
+	c.subscribe(testSession)
+	release["0"]()
+	c.want(`{"type":"event","payload":{"id":"0"}}`)
+	publishEvent(t, h, "2")
+	c.want(`{"type":"event","payload":{"id":"2"}}`)
+	for _, id := range []string{"0", "1", "2"} {
+		first.want(fmt.Sprintf(`{"type":"event","payload":{"id":%q}}`, id))
+	}
+	// One who joins behind an event that is only then told to all.
+	hold := b.hold("3")
+	done := make(chan struct{})
+	go func() { defer close(done); publishLifecycle(t, h, "3") }()
+	eventually(t, "append", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.log(testSession).ids["3"].Link.Number != 0 })
+	h.topic(testSession).catchUp()
+	first.want(`{"type":"event","payload":{"id":"3"}}`)
+	late := connect(t, s, "")
+	late.subscribe(testSession)
+	hold()
+	<-done
+	late.want(`{"type":"event","payload":{"id":"3"}}`)
+	late.sync()
+	first.sync()
+}
+
+func TestWSHandshake(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
+	s := hubServer(t, h)
+	good := "GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	replace := func(old, new string) string { return strings.Replace(good, old, new, 1) }
+	tests := map[string]struct {
+		request string
+		status  int
+		header  string // name: value
+	}{
+		"good":           {good, 101, "Sec-Websocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="},
+		"any case":       {replace("Upgrade: websocket", "upgrade: WebSocket"), 101, "Upgrade: websocket"},
+		"no upgrade":     {replace("Upgrade: websocket\r\n", ""), 426, "Upgrade: websocket"},
+		"other upgrade":  {replace("Upgrade: websocket", "Upgrade: h2c"), 426, "Connection: Upgrade"},
+		"no connection":  {replace("Connection: keep-alive, Upgrade\r\n", ""), 400, ""},
+		"version":        {replace("Version: 13", "Version: 8"), 426, "Sec-Websocket-Version: 13"},
+		"no key":         {replace("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""), 400, ""},
+		"short key":      {replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhl"), 400, ""},
+		"not base64":     {replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZSBub25jZQ"), 400, ""},
+		"POST":           {replace("GET", "POST"), 400, ""},
+		"HTTP/1.0":       {replace("HTTP/1.1", "HTTP/1.0"), 400, ""},
+		"protocol":       {replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: lifeline.key.eA, lifeline.v1\r\n\r\n"), 101, "Sec-Websocket-Protocol: lifeline.v1"},
+		"other protocol": {replace("\r\n\r\n", "\r\nSec-WebSocket-Protocol: lifeline.key.eA\r\n\r\n"), 101, "Sec-Websocket-Protocol: "},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			_ = conn.SetDeadline(time.Now().Add(clientTimeout))
+			if _, err := io.WriteString(conn, tt.request); err != nil {
+				t.Fatal(err)
+			}
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != tt.status {
+				t.Errorf("status %d, want %d", resp.StatusCode, tt.status)
+			}
+			if field, value, ok := strings.Cut(tt.header, ": "); ok && resp.Header.Get(field) != value {
+				t.Errorf("%s: %q, want %q", field, resp.Header.Get(field), value)
+			}
+		})
+	}
+	wantSockets(t, h, 0)
+}
+
+// What a client sends before it has the answer to its handshake counts.
+func TestWSEarlyBytes(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
+	s := hubServer(t, h)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(clientTimeout))
+	var b bytes.Buffer
+	b.WriteString("GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")
+	ws.MustWriteFrame(&b, ws.MaskFrame(ws.NewTextFrame([]byte(`{"type":"ping"}`))))
+	if _, err := conn.Write(b.Bytes()); err != nil {
+		t.Fatal(err)
+	}
+	r := bufio.NewReader(conn)
+	if _, err := http.ReadResponse(r, nil); err != nil {
+		t.Fatal(err)
+	}
+	c := &wsClient{t: t, conn: conn, r: r}
+	c.want(`{"type":"subscription_confirmed"}`)
+	c.want(`{"type":"pong"}`)
+}
+
+// With a bare connection the handler returns at once, with a wrapped one only
+// when the connection has ended.
+func TestWSHandlerReturns(t *testing.T) {
+	for _, wrapped := range []bool{false, true} {
+		t.Run(fmt.Sprint("wrapped ", wrapped), func(t *testing.T) {
+			h := newTestHub(t, newMemory(t))
+			returned := make(chan struct{})
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer close(returned)
+				if wrapped {
+					w = wrappingWriter{w}
+				}
+				serveHub(h, w, r)
+			}))
+			defer s.Close()
+			defer h.Close()
+			c := connect(t, s, "")
+			if wrapped {
+				select {
+				case <-returned:
+					t.Fatal("the handler has returned")
+				default:
+				}
+			} else {
+				<-returned
+			}
+			c.subscribe(testSession)
+			publishEvent(t, h, "1")
+			c.want(`{"type":"event"}`)
+			_ = c.conn.Close()
+			<-returned
+			wantSockets(t, h, 0)
+		})
+	}
+}
+
+type wrappingWriter struct{ http.ResponseWriter }
+
+type wrappedConn struct{ net.Conn }
+
+func (w wrappingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	return wrappedConn{conn}, rw, err
+}
+
+// streamWriter is a response on a stream of HTTP/2.
+type streamWriter struct {
+	*httptest.ResponseRecorder
+	conn net.Conn
+}
+
+func (w streamWriter) Write(p []byte) (int, error)        { return w.conn.Write(p) }
+func (w streamWriter) SetReadDeadline(t time.Time) error  { return w.conn.SetReadDeadline(t) }
+func (w streamWriter) SetWriteDeadline(t time.Time) error { return w.conn.SetWriteDeadline(t) }
+
+// An extended CONNECT (RFC 8441) is served inside the handler.
+func TestWSExtendedConnect(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
+	client, server := net.Pipe()
+	r := httptest.NewRequest(http.MethodConnect, "/ws", server)
+	r.Header = http.Header{":protocol": {"websocket"}, "Sec-Websocket-Protocol": {"lifeline.v1"}}
+	r.URL.Path = "/ws"
+	w := streamWriter{httptest.NewRecorder(), server}
+	returned := make(chan struct{})
+	go func() { defer close(returned); serveHub(h, w, r) }()
+	_ = client.SetDeadline(time.Now().Add(clientTimeout))
+	c := &wsClient{t: t, conn: client, r: client}
+	c.want(`{"type":"subscription_confirmed"}`)
+	if w.Code != 200 || w.Header().Get("Sec-Websocket-Protocol") != "lifeline.v1" || w.Header().Get("Upgrade") != "" {
+		t.Errorf("%d %v", w.Code, w.Header())
+	}
+	c.subscribe(testSession)
+	publishEvent(t, h, "1")
+	c.want(`{"type":"event"}`)
+	go h.Close()
+	c.wantClose(closeGoingAway)
+	_ = client.Close()
+	<-returned
+}
+
+func TestWSNoHijack(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
+	r := httptest.NewRequest(http.MethodGet, "/ws", nil)
+	for name, value := range map[string]string{
+		"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+	} {
+		r.Header.Set(name, value)
+	}
+	w := httptest.NewRecorder()
+	serveHub(h, w, r)
+	if w.Code != http.StatusInternalServerError {
+		t.Errorf("status %d", w.Code)
+	}
+	if h.connections.reserved != 0 {
+		t.Error("the place was not given back")
+	}
+}
+
+// dialStatus answers with which status a handshake is refused.
+func dialStatus(t *testing.T, s *httptest.Server, target string) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), clientTimeout)
+	defer cancel()
+	conn, _, _, err := ws.Dial(ctx, "ws"+strings.TrimPrefix(s.URL, "http")+target)
+	if err == nil {
+		_ = conn.Close()
+		return http.StatusSwitchingProtocols
+	}
+	var refused ws.StatusError
+	if !errors.As(err, &refused) {
+		t.Fatal(err)
+	}
+	return int(refused)
+}

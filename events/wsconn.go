@@ -1,0 +1,244 @@
+package events
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+// wsConn is one WebSocket client. One goroutine reads; a second writes while
+// there is something to write.
+type wsConn struct {
+	hub    *Hub
+	sock   socket
+	reader *frameReader
+	peer   Peer
+	id     string
+	out    outbox
+	// ctx ends with the connection.
+	ctx     context.Context //nolint:containedctx // its subscriptions are the connection's
+	cancel  context.CancelFunc
+	replays chan struct{} // holds one place
+
+	received atomic.Int64 // when the last frame came, ns since 1970
+	sent     atomic.Int64 // when the last write ended
+	bucket   bucket       // the reader's
+	// When the next pong message and protocol ping are due; the sweep's.
+	nextPong, nextPing time.Time
+
+	mu      sync.Mutex // guards what follows; taken before any lock of a topic
+	subs    map[string]*subscriber
+	born    uint64 // the number of the last broadcast before the connection
+	visited uint64 // of the last one that the connection was visited for
+}
+
+func newWSConn(h *Hub, sock socket, early []byte, p Peer) *wsConn {
+	l := h.Limits()
+	c := &wsConn{
+		hub: h, sock: sock, reader: newFrameReader(sock, early), peer: p, id: newClientID(),
+		replays: make(chan struct{}, 1),
+		bucket:  bucket{tokens: float64(l.MessageRate)},
+	}
+	c.ctx, c.cancel = context.WithCancel(h.ctx)
+	c.out = outbox{
+		maxBytes: l.MaxQueueBytes, maxFrames: l.MaxQueueFrames,
+		wake: func() { go c.write() },
+		full: func() {
+			h.log.Debug("slow consumer", zap.String("client", c.id))
+			c.end(closeSlow, "slow consumer", true)
+		},
+	}
+	c.reader.control = c.control
+	c.reader.touch = func() { c.received.Store(h.now().UnixNano()) }
+	now := h.now()
+	c.received.Store(now.UnixNano())
+	c.sent.Store(now.UnixNano())
+	c.nextPong, c.nextPing = now.Add(h.times.pong), now.Add(h.times.ping)
+	r := &h.broadcasts.recent
+	r.mu.Lock()
+	c.born, c.visited = r.number, r.number
+	r.mu.Unlock()
+	return c
+}
+
+func newClientID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails since Go 1.24
+	return hex.EncodeToString(b[:])
+}
+
+func (c *wsConn) identity() Peer { return c.peer }
+
+// serve reads until the connection ends, and then cleans up.
+func (c *wsConn) serve() {
+	defer c.hub.connections.remove(c)
+	c.readAll()
+}
+
+func (c *wsConn) readAll() {
+	err := c.readMessages()
+	c.cancel()
+	c.unsubscribeAll()
+	var closing *closeError
+	if errors.As(err, &closing) {
+		c.end(closing.code, closing.reason, false)
+		if !closing.byPeer {
+			// What the client still sends must be read: closing a connection with
+			// unread bytes resets it, and the close frame would be lost.
+			_, _ = io.Copy(io.Discard, c.reader.src)
+		}
+		c.out.wait() // not for long: end has set a deadline
+	}
+	c.abort()
+	c.out.wait()
+}
+
+func (c *wsConn) readMessages() error {
+	for {
+		message, err := c.reader.next(c.hub.Limits().MaxMessage)
+		if err != nil {
+			return err
+		}
+		if err := c.spend(); err != nil {
+			return err
+		}
+		if !c.out.isOpen() {
+			continue // closing: only the peer's close frame matters
+		}
+		c.handle(message)
+	}
+}
+
+// spend counts a message against the client's rate.
+func (c *wsConn) spend() error {
+	if c.bucket.take(c.hub.now(), c.hub.Limits().MessageRate) {
+		return nil
+	}
+	return &closeError{code: closeLimit, reason: retryReason(1)}
+}
+
+func (c *wsConn) control(op byte, payload []byte) error {
+	if op != opPing {
+		return nil
+	}
+	if err := c.spend(); err != nil {
+		return err
+	}
+	c.out.push(frameOf(opPong, payload))
+	return nil
+}
+
+// end sends a close frame as the last one and gives the peer a moment to answer.
+func (c *wsConn) end(code int, reason string, discard bool) {
+	if !c.out.finish(closeFrame(code, reason), discard) {
+		return
+	}
+	grace := c.hub.times.closing
+	if code == closeSlow {
+		grace = c.hub.times.slow // it may still have much to read before this
+	}
+	_ = c.sock.SetDeadline(time.Now().Add(grace))
+}
+
+// abort ends the connection at once; the reader cleans up.
+func (c *wsConn) abort() {
+	c.out.kill()
+	_ = c.sock.Close()
+}
+
+var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, maxJoin); return &b }}
+
+// write sends what is queued until nothing is left.
+func (c *wsConn) write() {
+	buf := writeBuffers.Get().(*[]byte) //nolint:forcetypeassert // the pool's only type
+	defer writeBuffers.Put(buf)
+	for {
+		b, _ := c.out.take(*buf)
+		if b == nil {
+			return
+		}
+		if _, err := c.sock.Write(b); err != nil {
+			c.abort()
+			continue
+		}
+		c.sent.Store(c.hub.now().UnixNano())
+	}
+}
+
+// sweep sends what is due by the clock, and drops a peer that is gone.
+func (c *wsConn) sweep(now time.Time) {
+	t := c.hub.times
+	if now.Sub(time.Unix(0, c.received.Load())) >= t.dead {
+		c.abort()
+		return
+	}
+	if !now.Before(c.nextPong) {
+		c.nextPong = now.Add(t.pong)
+		if now.Sub(time.Unix(0, c.sent.Load())) >= t.idle {
+			c.out.push(barePong)
+		}
+	}
+	if !now.Before(c.nextPing) {
+		c.nextPing = now.Add(t.ping)
+		c.out.push(pingFrame)
+	}
+}
+
+var (
+	barePong  = frameOf(opText, []byte(`{"type":"pong"}`))
+	pingFrame = frameOf(opPing, nil)
+)
+
+// lifecycle gives the client a lifecycle event, unless it gets it as subscriber.
+func (c *wsConn) lifecycle(number uint64, session string, d *delivery, frame []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.visited = number
+	s := c.subs[session]
+	if s == nil {
+		c.out.push(frame)
+		return
+	}
+	s.topic.mu.Lock()
+	defer s.topic.mu.Unlock()
+	s.lifecycle(d)
+}
+
+// retryReason is the reason of a close with closeLimit.
+func retryReason(seconds int) string {
+	b, err := json.Marshal(struct {
+		RetryAfter int `json:"retryAfter"`
+	}{seconds})
+	if err != nil {
+		panic(err) // a number always encodes
+	}
+	return string(b)
+}
+
+// bucket bounds a rate: as many at once as come in a second.
+type bucket struct {
+	tokens float64
+	last   time.Time
+}
+
+func (b *bucket) take(now time.Time, perSecond int) bool {
+	rate := float64(perSecond)
+	if !b.last.IsZero() {
+		b.tokens += now.Sub(b.last).Seconds() * rate
+	}
+	b.last = now
+	b.tokens = min(b.tokens, rate)
+	if b.tokens < 1 {
+		return false
+	}
+	b.tokens--
+	return true
+}

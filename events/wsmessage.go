@@ -1,0 +1,245 @@
+package events
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/actionflows/lifeline/storage"
+)
+
+// Codes of error messages on a WebSocket.
+const (
+	codeBadJSON       = "bad_json"               // the message is not JSON
+	codeBadMessage    = "bad_message"            // a member is missing or of the wrong kind
+	codeUnknownType   = "unknown_type"           // the hub knows no such message
+	codeBadSession    = "bad_session"            // sessionId is missing or not valid
+	codeBadCursor     = "bad_cursor"             // since is neither a cursor nor a time
+	codeTooManySubs   = "too_many_subscriptions" // the connection follows as many as it may
+	codeUnavailable   = "unavailable"            // storage cannot answer now
+	maxQuotedType     = 40                       // bytes of an unknown type that are repeated
+	protocolVersion   = 1
+	confirmationType  = "subscription_confirmed"
+	welcomeMessage    = "connected to the hub"
+	subscribedMessage = "subscribed"
+)
+
+type helloMessage struct {
+	Type    string       `json:"type"`
+	Payload helloPayload `json:"payload"`
+}
+
+type helloPayload struct {
+	ClientID     string `json:"clientId"`
+	Message      string `json:"message"`
+	Protocol     int    `json:"protocol"`
+	Degraded     bool   `json:"degraded"`
+	LongPoll     bool   `json:"longPoll"`
+	PingInterval int64  `json:"pingInterval"` // ms
+	MaxMessage   int64  `json:"maxMessage"`   // bytes
+}
+
+type confirmationMessage struct {
+	Type      string         `json:"type"`
+	SessionID string         `json:"sessionId"`
+	Cursor    string         `json:"cursor"`
+	Recovered *bool          `json:"recovered,omitempty"`
+	Gap       bool           `json:"gap,omitempty"`
+	Degraded  bool           `json:"degraded,omitempty"`
+	Payload   messagePayload `json:"payload"`
+}
+
+type messagePayload struct {
+	Message string `json:"message"`
+}
+
+type errorMessage struct {
+	Type      string `json:"type"`
+	Payload   string `json:"payload"`
+	Code      string `json:"code"`
+	SessionID string `json:"sessionId,omitempty"`
+}
+
+type pongMessage struct {
+	Type     string `json:"type"`
+	ClientID string `json:"clientId"`
+}
+
+// clientMessage is what a client sends; members of the wrong kind are an error.
+type clientMessage struct {
+	Type      *string         `json:"type"`
+	SessionID *string         `json:"sessionId"`
+	Since     *string         `json:"since"`
+	Types     json.RawMessage `json:"types"`
+}
+
+// send queues a message of the hub.
+func (c *wsConn) send(message any) {
+	b := make([]byte, maxHeader, frameOverhead)
+	c.out.push(putHeader(appendJSON(b, message), 0))
+}
+
+func (c *wsConn) sendError(code, session, text string) {
+	c.send(errorMessage{Type: "error", Payload: text, Code: code, SessionID: session})
+}
+
+// hello tells the client that it is connected; the handshake alone does not.
+func (c *wsConn) hello() {
+	c.send(helloMessage{confirmationType, helloPayload{
+		ClientID: c.id, Message: welcomeMessage, Protocol: protocolVersion,
+		Degraded: c.hub.Degraded(), LongPoll: false,
+		PingInterval: c.hub.times.pong.Milliseconds(), MaxMessage: c.hub.Limits().MaxMessage,
+	}})
+}
+
+// handle answers one message of the client.
+func (c *wsConn) handle(message []byte) {
+	var m clientMessage
+	if err := json.Unmarshal(message, &m); err != nil {
+		var wrong *json.UnmarshalTypeError
+		if errors.As(err, &wrong) {
+			c.sendError(codeBadMessage, "", wrongKind(wrong))
+			return
+		}
+		c.sendError(codeBadJSON, "", "the message is not JSON: "+err.Error())
+		return
+	}
+	switch {
+	case m.Type == nil:
+		c.sendError(codeBadMessage, "", "the message has no type")
+	case *m.Type == "ping":
+		c.send(pongMessage{"pong", c.id})
+	case *m.Type == "subscribe":
+		c.subscribe(m)
+	case *m.Type == "unsubscribe":
+		if session, ok := c.session(m); ok {
+			c.unsubscribe(session)
+		}
+	default:
+		name := strings.ToValidUTF8((*m.Type)[:min(len(*m.Type), maxQuotedType)], "")
+		c.sendError(codeUnknownType, "", fmt.Sprintf("this hub knows no message of type %q", name))
+	}
+}
+
+func wrongKind(e *json.UnmarshalTypeError) string {
+	if e.Field == "" {
+		return "the message must be a JSON object"
+	}
+	return e.Field + " must be a string"
+}
+
+// session is the valid session id of a message; without one the client is told.
+func (c *wsConn) session(m clientMessage) (session string, ok bool) {
+	if m.SessionID == nil {
+		c.sendError(codeBadSession, "", "sessionId is missing")
+		return "", false
+	}
+	if err := validSessionID(*m.SessionID); err != nil {
+		c.sendError(codeBadSession, "", "sessionId "+err.Error())
+		return "", false
+	}
+	return *m.SessionID, true
+}
+
+// subscribe follows a session. Doing so again with since starts from there;
+// without, it changes nothing.
+func (c *wsConn) subscribe(m clientMessage) {
+	session, ok := c.session(m)
+	if !ok {
+		return
+	}
+	if len(m.Types) > 0 && string(m.Types) != "null" {
+		// Ignoring it would send what the client did not ask for.
+		c.sendError(codeBadMessage, session, "types is not supported by this hub")
+		return
+	}
+	var since *storage.Cursor
+	if m.Since != nil && *m.Since != "" {
+		cursor, err := storage.ParseCursor(*m.Since)
+		if err != nil {
+			c.sendError(codeBadCursor, session, "since is "+err.Error())
+			return
+		}
+		since = &cursor
+	}
+	c.follow(session, since)
+}
+
+func (c *wsConn) follow(session string, since *storage.Cursor) {
+	c.mu.Lock()
+	old := c.subs[session]
+	limit := c.hub.Limits().MaxSubscriptions
+	full := old == nil && len(c.subs) >= limit
+	c.mu.Unlock() // nobody else adds: this is the connection's only reader
+	switch {
+	case full:
+		c.sendError(codeTooManySubs, session, fmt.Sprintf("a connection follows at most %d sessions", limit))
+		return
+	case old != nil && since == nil:
+		old.confirmAgain()
+		return
+	case old != nil:
+		c.unsubscribe(session)
+	}
+	s := &subscriber{sink: c, out: &c.out, enc: encodeWebSocket, since: since, replays: c.replays}
+	c.mu.Lock()
+	if c.subs == nil {
+		c.subs = make(map[string]*subscriber)
+	}
+	if since == nil {
+		s.told = c.hub.broadcasts.recent.between(session, c.born, c.visited)
+	}
+	c.subs[session] = s
+	created := c.hub.register(c.ctx, session, s)
+	c.mu.Unlock()
+	c.hub.begin(s, created)
+}
+
+// confirm implements sink.
+func (c *wsConn) confirm(s *subscriber, f confirmation) {
+	m := confirmationMessage{
+		Type: confirmationType, SessionID: s.topic.session, Cursor: f.cursor.String(),
+		Payload: messagePayload{subscribedMessage},
+	}
+	if f.resumed {
+		recovered := !f.gap
+		m.Recovered, m.Gap, m.Degraded = &recovered, f.gap, f.degraded
+	}
+	c.send(m)
+}
+
+// failed implements sink.
+func (c *wsConn) failed(s *subscriber, _ error) {
+	c.mu.Lock()
+	current := c.subs[s.topic.session] == s
+	if current {
+		delete(c.subs, s.topic.session)
+	}
+	c.mu.Unlock()
+	c.hub.leave(s)
+	if current {
+		c.sendError(codeUnavailable, s.topic.session, "storage is not available; subscribe again in a moment")
+	}
+}
+
+// unsubscribe stops following a session; nothing is answered.
+func (c *wsConn) unsubscribe(session string) {
+	c.mu.Lock()
+	s := c.subs[session]
+	delete(c.subs, session)
+	c.mu.Unlock()
+	if s != nil {
+		c.hub.leave(s)
+	}
+}
+
+func (c *wsConn) unsubscribeAll() {
+	c.mu.Lock()
+	subs := c.subs
+	c.subs = nil
+	c.mu.Unlock()
+	for _, s := range subs {
+		c.hub.leave(s)
+	}
+}
