@@ -48,9 +48,6 @@ func child(dir string) {
 // A child process is killed at random moments; whatever it acknowledged is there
 // exactly once.
 func TestKill(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts processes")
-	}
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rnd := rand.New(rand.NewPCG(seed, 0))
@@ -126,9 +123,6 @@ func killedChild(t *testing.T, dir string, after time.Duration) (lines []string)
 // The child leaves its marker behind, so the next opener checks the file and
 // then takes its own away.
 func TestMarker(t *testing.T) {
-	if testing.Short() {
-		t.Skip("starts a process")
-	}
 	dir := t.TempDir()
 	killedChild(t, dir, 10*time.Millisecond)
 	if len(glob(t, dir, markerName)) != 1 {

@@ -1,0 +1,67 @@
+# `make run` and `make test` are all one needs; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PORT ?= 8080
+ADMIN ?= localhost:2019
+PKG ?= ./...
+
+GOLANGCI_VERSION := v2.15.0
+XCADDY_VERSION := v0.4.5
+CADDY_VERSION := v2.11.9
+TOOLS := $(CURDIR)/.tools
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | \
+		while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+	@printf '\n  PORT=8080 ADMIN=localhost:2019   where `make run` listens\n'
+	@printf '  PKG=./watcher                    what `make test` tests\n'
+
+.PHONY: build
+build: ## build bin/caddy: Caddy with this module
+	@go list -deps ./cmd/caddy >/dev/null # fetches what is missing, and says so
+	@echo 'Building bin/caddy. The first build compiles all of Caddy: about 4 minutes on two cores.'
+	@go build -o bin/caddy ./cmd/caddy
+
+.PHONY: run
+run: ## build it and serve examples/Caddyfile
+	@scripts/check-ports "$(PORT)" "$(ADMIN)"
+	@$(MAKE) --no-print-directory build
+	@exec scripts/run "$(PORT)" "$(ADMIN)"
+
+.PHONY: test
+test: ## run every test; installs what the tests need
+	@scripts/need redis-server
+	@echo 'Building with the race detector. The first time takes about 6 minutes on two cores.'
+	go test -race -timeout 20m $(PKG)
+
+.PHONY: lint
+lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## check style and common mistakes
+	@scripts/no-skips
+	go mod tidy -diff
+	$< run ./...
+
+.PHONY: fmt
+fmt: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## format the code
+	$< fmt ./...
+
+.PHONY: xcaddy
+xcaddy: $(TOOLS)/xcaddy-$(XCADDY_VERSION) ## build bin/caddy-xcaddy the way users do
+	@echo 'Building with xcaddy. The first build takes about 4 minutes on two cores.'
+	$< build $(CADDY_VERSION) --output bin/caddy-xcaddy --with github.com/actionflows/lifeline@v0.0.0=.
+	bin/caddy-xcaddy list-modules | grep lifeline
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf bin .tools
+
+$(TOOLS)/golangci-lint-$(GOLANGCI_VERSION):
+	@echo 'Building golangci-lint $(GOLANGCI_VERSION), about 2 minutes on two cores.'
+	@GOBIN=$(TOOLS) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	@mv $(TOOLS)/golangci-lint $@
+
+$(TOOLS)/xcaddy-$(XCADDY_VERSION):
+	@GOBIN=$(TOOLS) go install github.com/caddyserver/xcaddy/cmd/xcaddy@$(XCADDY_VERSION)
+	@mv $(TOOLS)/xcaddy $@

@@ -1,0 +1,71 @@
+package lifeline
+
+import (
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+)
+
+// warnIfOpenButClosed says at start that a site which others can reach has no
+// access line, so that all of them will be refused.
+func (h *Handler) warnIfOpenButClosed(ctx caddy.Context) {
+	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok || h.hasAccessLine() {
+		return
+	}
+	hosts := hostsOf(srv)
+	if !slices.ContainsFunc(hosts, func(host string) bool { return !isLoopbackHost(host) }) {
+		return
+	}
+	h.logger.Warn("this site is not local and has no access line: only local clients and users that Caddy "+
+		"authenticates are served; add `api_key`, `anonymous read` or authentication",
+		zap.Strings("site", hosts))
+}
+
+// hostsOf answers the host names of the route that is being provisioned: the
+// first whose handlers Caddy has not taken from their JSON yet. Without host
+// names it is reached by the server's addresses.
+func hostsOf(srv *caddyhttp.Server) []string {
+	for _, route := range srv.Routes {
+		if len(route.HandlersRaw) == 0 {
+			continue
+		}
+		var hosts []string
+		for _, set := range route.MatcherSets {
+			for _, m := range set {
+				if match, ok := m.(*caddyhttp.MatchHost); ok {
+					hosts = append(hosts, *match...)
+				}
+			}
+		}
+		if len(hosts) > 0 {
+			return hosts
+		}
+		break
+	}
+	var hosts []string
+	for _, listen := range srv.Listen {
+		addr, err := caddy.ParseNetworkAddress(listen)
+		if err == nil && !addr.IsUnixNetwork() {
+			hosts = append(hosts, addr.Host)
+		}
+	}
+	return hosts
+}
+
+func isLoopbackHost(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.Trim(host, "[]"))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}

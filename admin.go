@@ -1,0 +1,118 @@
+package lifeline
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/actionflows/lifeline/breaker"
+)
+
+// adminAPI serves /lifeline/ on Caddy's admin endpoint. Caddy provisions it
+// before any app and never cleans it up, so it holds nothing and looks at the
+// running hubs for each request.
+type adminAPI struct{}
+
+// CaddyModule implements caddy.Module.
+func (*adminAPI) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "admin.api.lifeline", New: func() caddy.Module { return new(adminAPI) }}
+}
+
+const breakersPath = "/lifeline/breakers"
+
+// Routes implements caddy.AdminRouter.
+func (a *adminAPI) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{
+		{Pattern: breakersPath, Handler: caddy.AdminHandlerFunc(a.serveBreakers)},
+		{Pattern: breakersPath + "/", Handler: caddy.AdminHandlerFunc(a.serveBreaker)},
+	}
+}
+
+// serveBreakers answers GET /lifeline/breakers: the breakers of every hub.
+func (a *adminAPI) serveBreakers(w http.ResponseWriter, r *http.Request) error {
+	if r.Method != http.MethodGet {
+		return notAllowed(w, http.MethodGet)
+	}
+	stats := make(map[string][]breaker.Stats)
+	for name, rt := range runningHubs() {
+		stats[name] = nonNil(rt.running().CircuitBreakerStats())
+	}
+	return writeJSON(w, map[string]any{"hubs": stats})
+}
+
+// serveBreaker answers GET /lifeline/breakers/{hub} and POST
+// /lifeline/breakers/{hub}/{breaker}/reset.
+func (a *adminAPI) serveBreaker(w http.ResponseWriter, r *http.Request) error {
+	parts := strings.Split(strings.TrimPrefix(r.URL.Path, breakersPath+"/"), "/")
+	hubs := runningHubs()
+	rt := hubs[parts[0]]
+	if rt == nil {
+		known := strings.Join(slices.Sorted(maps.Keys(hubs)), ", ")
+		return apiError(http.StatusNotFound, "unknown hub %q; running hubs: %s", parts[0], known)
+	}
+	switch {
+	case len(parts) == 1 && r.Method == http.MethodGet:
+		return writeJSON(w, nonNil(rt.running().CircuitBreakerStats()))
+	case len(parts) == 1:
+		return notAllowed(w, http.MethodGet)
+	case len(parts) != 3 || parts[2] != "reset":
+		return apiError(http.StatusNotFound, "no such operation: %s; there is POST %s/{hub}/{breaker}/reset", r.URL.Path, breakersPath)
+	case r.Method != http.MethodPost:
+		return notAllowed(w, http.MethodPost)
+	}
+	return resetBreaker(w, rt, parts[1])
+}
+
+func resetBreaker(w http.ResponseWriter, rt *runtime, name string) error {
+	st := rt.running()
+	named := func(s breaker.Stats) bool { return s.Name == name }
+	if !slices.ContainsFunc(st.CircuitBreakerStats(), named) {
+		return apiError(http.StatusNotFound, "hub %s has no breaker %q", rt.name, name)
+	}
+	st.ResetCircuitBreaker()
+	stats := st.CircuitBreakerStats()
+	return writeJSON(w, stats[slices.IndexFunc(stats, named)])
+}
+
+// runningHubs answers the hubs whose storage is open, by name.
+func runningHubs() map[string]*runtime {
+	hubs := make(map[string]*runtime)
+	runtimes.Range(func(key, value any) bool {
+		hubs[key.(string)] = value.(*runtime)
+		return true
+	})
+	maps.DeleteFunc(hubs, func(_ string, rt *runtime) bool { return rt.running() == nil })
+	return hubs
+}
+
+func nonNil(stats []breaker.Stats) []breaker.Stats {
+	if stats == nil {
+		return []breaker.Stats{}
+	}
+	return stats
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		return fmt.Errorf("write answer: %w", err)
+	}
+	return nil
+}
+
+func notAllowed(w http.ResponseWriter, allow string) error {
+	w.Header().Set("Allow", allow)
+	return apiError(http.StatusMethodNotAllowed, "method not allowed; use %s", allow)
+}
+
+func apiError(status int, format string, args ...any) error {
+	return caddy.APIError{HTTPStatus: status, Err: fmt.Errorf(format, args...)}
+}
+
+var _ caddy.AdminRouter = (*adminAPI)(nil)

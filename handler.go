@@ -1,0 +1,223 @@
+package lifeline
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/actionflows/lifeline/events"
+	"github.com/actionflows/lifeline/web"
+)
+
+// startWait is how long a request waits for a hub that is still starting.
+const startWait = 5 * time.Second
+
+// Handler serves the routes of a hub: events in, events out, health. Other
+// requests go to the next handler. Without an access line only local clients are
+// served.
+type Handler struct {
+	// The hub by name. Default: `default`.
+	Hub string `json:"hub,omitempty"`
+
+	// Keys that let a service read and write all; several for rotation.
+	APIKeys []string `json:"api_keys,omitempty"`
+	// A placeholder that names the user, for forward_auth and client
+	// certificates, such as `{http.request.header.Remote-User}`: strip that
+	// header from clients. The user of Caddy's own authentication always counts.
+	User string `json:"user,omitempty"`
+	// Everybody may read.
+	AnonymousRead bool `json:"anonymous_read,omitempty"`
+	// Everybody may write.
+	AnonymousWrite bool `json:"anonymous_write,omitempty"`
+	// Foreign origins whose pages may use the hub, such as
+	// `https://app.example.com`.
+	Origins []string `json:"origins,omitempty"`
+
+	// How many polls of one session a client may make in Interval. Default: 1 in
+	// 5 s.
+	PollRate *PollRate `json:"poll_rate,omitempty"`
+
+	// Serve the page at /lifeline/.
+	Dashboard bool `json:"dashboard,omitempty"`
+
+	rt     *runtime
+	site   *events.Site
+	page   http.Handler
+	bound  atomic.Pointer[events.Site] // site with its hub, once that runs
+	logger *zap.Logger
+	warned atomic.Bool
+}
+
+// PollRate bounds polls.
+type PollRate struct {
+	Count    int            `json:"count"`
+	Interval caddy.Duration `json:"interval"`
+}
+
+// CaddyModule implements caddy.Module.
+func (*Handler) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "http.handlers.lifeline", New: func() caddy.Module { return new(Handler) }}
+}
+
+// Provision finds the hub and checks the settings.
+func (h *Handler) Provision(ctx caddy.Context) error {
+	h.logger = ctx.Logger().With(sourceHub)
+	if h.Hub == "" {
+		h.Hub = DefaultHub
+	}
+	app, err := ctx.App("lifeline")
+	if err != nil {
+		return fmt.Errorf("load hubs: %w", err)
+	}
+	if h.rt, err = app.(*App).runtimeOf(ctx, h.Hub); err != nil {
+		return err
+	}
+	if err := h.provisionSite(); err != nil {
+		return err
+	}
+	hub := app.(*App).Hubs[h.Hub]
+	hub.sites = append(hub.sites, h.site)
+	if h.Dashboard {
+		h.page = http.StripPrefix("/lifeline/", web.Handler())
+	}
+	h.warnIfOpenButClosed(ctx)
+	h.closeAtExit(ctx)
+	return nil
+}
+
+func (h *Handler) provisionSite() error {
+	keys := make([]string, 0, len(h.APIKeys))
+	for _, k := range h.APIKeys {
+		key, err := expand("api_key", k)
+		if err != nil {
+			return err
+		}
+		keys = append(keys, key)
+	}
+	h.site = &events.Site{
+		Access: events.Access{
+			Keys: keys, User: h.user, Origins: h.Origins,
+			AnonymousRead: h.AnonymousRead, AnonymousWrite: h.AnonymousWrite,
+			Configured: h.hasAccessLine(),
+		},
+		ClientIP: clientIP, Limiter: h.rt.polls, Logger: h.logger,
+	}
+	if h.PollRate != nil {
+		h.site.PollRate = events.Rate{N: h.PollRate.Count, Per: time.Duration(h.PollRate.Interval)}
+	}
+	return h.site.Provision()
+}
+
+func (h *Handler) hasAccessLine() bool {
+	return len(h.APIKeys) > 0 || h.User != "" || h.AnonymousRead || h.AnonymousWrite
+}
+
+// user answers who the site says the client is.
+func (h *Handler) user(r *http.Request) string {
+	repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	if !ok {
+		return ""
+	}
+	if id, ok := repl.GetString("http.auth.user.id"); ok && id != "" {
+		return id
+	}
+	if h.User == "" {
+		return ""
+	}
+	return repl.ReplaceAll(h.User, "")
+}
+
+func clientIP(r *http.Request) netip.Addr {
+	s, _ := caddyhttp.GetVar(r.Context(), caddyhttp.ClientIPVarKey).(string)
+	addr, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return addr.Unmap().WithZone("")
+}
+
+// closeAtExit ends open streams when the process goes: the HTTP server waits for
+// them, and Cleanup comes only after it has.
+func (h *Handler) closeAtExit(ctx caddy.Context) {
+	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return
+	}
+	rt := h.rt
+	srv.RegisterOnShutdown(func() {
+		if caddy.Exiting() {
+			rt.closeConnections()
+		}
+	})
+}
+
+// ServeHTTP implements caddyhttp.MiddlewareHandler.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if h.page != nil && (r.URL.Path == "/lifeline" || strings.HasPrefix(r.URL.Path, "/lifeline/")) {
+		h.servePage(w, r)
+		return nil
+	}
+	if !events.IsRoute(r.URL.EscapedPath()) {
+		h.warnIfSwallowed(r)
+		return next.ServeHTTP(w, r)
+	}
+	site := h.bound.Load()
+	if site == nil {
+		if site = h.bind(r); site == nil {
+			w.Header().Set("Retry-After", "1")
+			return caddyhttp.Error(http.StatusServiceUnavailable, fmt.Errorf("hub %s has not started yet", h.Hub))
+		}
+	}
+	if !site.ServeHTTP(w, r) {
+		return next.ServeHTTP(w, r)
+	}
+	return nil
+}
+
+// bind gives the site its hub at the first request after the start.
+func (h *Handler) bind(r *http.Request) *events.Site {
+	hub := h.rt.ready(r.Context(), startWait)
+	if hub == nil {
+		return nil
+	}
+	site := *h.site
+	site.Hub = hub
+	h.bound.Store(&site)
+	return &site
+}
+
+func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == "/lifeline" {
+		// Relative, so that it is right under a stripped prefix too.
+		w.Header().Set("Location", "lifeline/")
+		w.WriteHeader(http.StatusPermanentRedirect)
+		return
+	}
+	h.page.ServeHTTP(w, r)
+}
+
+// warnIfSwallowed says once that a rewrite in front hides our routes.
+func (h *Handler) warnIfSwallowed(r *http.Request) {
+	orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
+	if !ok || orig.URL == nil || orig.URL.Path == r.URL.Path || !events.IsRoute(orig.URL.EscapedPath()) {
+		return
+	}
+	if h.warned.Swap(true) {
+		return
+	}
+	h.logger.Warn("a rewrite in front of lifeline changes one of its paths; exclude the path there",
+		zap.String("original", orig.URL.Path), zap.String("rewritten", r.URL.Path))
+}
+
+// Interface guards.
+var (
+	_ caddy.Provisioner           = (*Handler)(nil)
+	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
+)

@@ -1,0 +1,238 @@
+package lifeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"go.uber.org/zap"
+
+	"github.com/actionflows/lifeline/breaker"
+	"github.com/actionflows/lifeline/events"
+	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/watcher"
+)
+
+// Hub is the configuration of one hub.
+type Hub struct {
+	// Where events are kept. Default: the disk driver.
+	StorageRaw json.RawMessage `json:"storage,omitempty" caddy:"namespace=lifeline.storage inline_key=driver"`
+
+	// How much of each session's events is kept. Default: 1000 events, 24 h.
+	History *History `json:"history,omitempty"`
+
+	// The journal in front of a remote storage. It is always there, in memory:
+	// the only setting says that this is meant.
+	Journal *Journal `json:"journal,omitempty"`
+
+	// The circuit breaker around the storage. Default: on.
+	Breaker *Breaker `json:"breaker,omitempty"`
+
+	// Directories whose changes become events.
+	Watches []*Watch `json:"watches,omitempty"`
+
+	// How many WebSockets and streams may be open. Default: 10000.
+	MaxConnections int `json:"max_connections,omitempty"`
+	// The same for one public client address. Default: 1000.
+	MaxPerIP int `json:"max_per_ip,omitempty"`
+	// How many sessions one WebSocket may follow. Default: 256.
+	MaxSubscriptions int `json:"max_subscriptions,omitempty"`
+	// The size of one event or client message, in bytes. Default: 1 MiB.
+	MaxMessage int64 `json:"max_message,omitempty"`
+	// How many messages a second one WebSocket may send. Default: 50.
+	MessageRate int `json:"message_rate,omitempty"`
+	// What may wait for one slow connection, in bytes. Default: 1 MiB.
+	MaxQueueBytes int64 `json:"max_queue_bytes,omitempty"`
+	// The same, in frames. Default: 1024.
+	MaxQueueFrames int `json:"max_queue_frames,omitempty"`
+	// How many replays may read from storage at the same time. Default: 64.
+	MaxReplays int `json:"max_replays,omitempty"`
+
+	// Where a Caddyfile defines the hub; only for messages.
+	DefinedAt string `json:"defined_at,omitempty"`
+
+	storage StorageProvider
+	info    StorageInfo
+	// key is equal for two configurations that share one open storage.
+	key    string
+	sites  []*events.Site
+	logger *zap.Logger // this configuration's
+}
+
+// History bounds the log of one session.
+type History struct {
+	Count int            `json:"count,omitempty"`
+	Age   caddy.Duration `json:"age,omitempty"`
+}
+
+// Journal is the setting of the journal in front of a remote storage.
+type Journal struct {
+	Off bool `json:"off,omitempty"`
+}
+
+// Breaker is the setting of the circuit breaker; zero values are the defaults of
+// package breaker.
+type Breaker struct {
+	// No breaker and no journal: storage is used as it is.
+	Off              bool           `json:"off,omitempty"`
+	FailureThreshold int            `json:"failure_threshold,omitempty"`
+	ResetTimeout     caddy.Duration `json:"reset_timeout,omitempty"`
+	BackoffFactor    float64        `json:"backoff_factor,omitempty"`
+	BackoffMax       caddy.Duration `json:"backoff_max,omitempty"`
+	Probes           int            `json:"probes,omitempty"`
+	ProbeSuccesses   int            `json:"probe_successes,omitempty"`
+	ProbeTimeout     caddy.Duration `json:"probe_timeout,omitempty"`
+}
+
+// Watch says which directory's changes become events of which session.
+type Watch struct {
+	Session string `json:"session"`
+	Dir     string `json:"dir"`
+	// Globs that are ignored besides the default ones.
+	Ignore []string `json:"ignore,omitempty"`
+	// Do not ignore node_modules, .git and the like.
+	IgnoreDefaultOff bool           `json:"ignore_default_off,omitempty"`
+	Debounce         caddy.Duration `json:"debounce,omitempty"`
+	MaxWait          caddy.Duration `json:"max_wait,omitempty"`
+	Depth            *int           `json:"depth,omitempty"`
+	RetryAttempts    *int           `json:"retry_attempts,omitempty"`
+	RetryInitial     caddy.Duration `json:"retry_initial,omitempty"`
+	// Leave absolute paths out of the events.
+	AbsolutePathsOff bool `json:"absolute_paths_off,omitempty"`
+}
+
+func (h *Hub) provision(ctx caddy.Context, name string) error {
+	if h.StorageRaw == nil {
+		h.StorageRaw = caddyconfig.JSONModuleObject(new(DiskStorage), "driver", "disk", nil)
+	}
+	mod, err := ctx.LoadModule(h, "StorageRaw")
+	if err != nil {
+		return fmt.Errorf("storage: %w", err)
+	}
+	provider, ok := mod.(StorageProvider)
+	if !ok {
+		return fmt.Errorf("storage: module %T is no storage provider", mod)
+	}
+	h.storage = provider
+	h.info = provider.Describe(name)
+	if h.Journal != nil && !h.info.Remote {
+		return fmt.Errorf("journal: the %s storage has none; it stands only in front of a remote storage", h.info.Driver)
+	}
+	if err := h.check(name); err != nil {
+		return err
+	}
+	h.key = h.storageKey()
+	return h.provisionWatches(ctx)
+}
+
+// check refuses values that no default replaces.
+func (h *Hub) check(name string) error {
+	for _, limit := range []struct {
+		name  string
+		value int64
+	}{
+		{"max_connections", int64(h.MaxConnections)},
+		{"max_per_ip", int64(h.MaxPerIP)},
+		{"max_subscriptions", int64(h.MaxSubscriptions)},
+		{"max_message", h.MaxMessage},
+		{"message_rate", int64(h.MessageRate)},
+		{"max_queue_bytes", h.MaxQueueBytes},
+		{"max_queue_frames", int64(h.MaxQueueFrames)},
+		{"max_replays", int64(h.MaxReplays)},
+	} {
+		if limit.value < 0 {
+			return fmt.Errorf("%s: %d is negative", limit.name, limit.value)
+		}
+	}
+	if h.History != nil && (h.History.Count < 0 || h.History.Age < 0) {
+		return fmt.Errorf("history: %d and %s must not be negative", h.History.Count, time.Duration(h.History.Age))
+	}
+	if h.Breaker != nil && !h.Breaker.Off {
+		b, err := breaker.New(h.Breaker.config(name))
+		if err != nil {
+			return err
+		}
+		b.Close()
+	}
+	return nil
+}
+
+// provisionWatches makes the directories absolute and checks the settings; the
+// directories themselves are looked at only when the watchers start.
+func (h *Hub) provisionWatches(ctx caddy.Context) error {
+	repl := caddy.NewReplacer()
+	seen := make(map[string]string)
+	for _, w := range h.Watches {
+		dir, err := repl.ReplaceOrErr(w.Dir, true, true)
+		if err != nil {
+			return fmt.Errorf("watch %s: %w", w.Session, err)
+		}
+		if w.Dir, err = filepath.Abs(dir); err != nil {
+			return fmt.Errorf("watch %s: directory %q: %w", w.Session, dir, err)
+		}
+		if err := events.ValidSessionID(w.Session); err != nil {
+			return fmt.Errorf("watch %q: %w", w.Session, err)
+		}
+		if first, twice := seen[w.Session]; twice {
+			return fmt.Errorf("watch %s: the session watches %s already; use another session for %s", w.Session, first, w.Dir)
+		}
+		seen[w.Session] = w.Dir
+		cfg := w.config()
+		cfg.Sink = func(context.Context, watcher.Event) error { return nil } // the runtime has the real one
+		if err := cfg.Validate(); err != nil {
+			return fmt.Errorf("watch %s: %w", w.Session, err)
+		}
+		ctx.Logger().Info("directory will be watched",
+			sourceWatcher, zapSession(w.Session), zapDir(w.Dir))
+	}
+	return nil
+}
+
+func (h *Hub) history() storage.History {
+	hist := storage.DefaultHistory
+	if h.History == nil {
+		return hist
+	}
+	if h.History.Count > 0 {
+		hist.MaxLen = h.History.Count
+	}
+	if h.History.Age > 0 {
+		hist.MaxAge = time.Duration(h.History.Age)
+	}
+	return hist
+}
+
+func (h *Hub) limits() events.Limits {
+	return events.Limits{
+		MaxMessage: h.MaxMessage, MaxConnections: h.MaxConnections, MaxPerIP: h.MaxPerIP,
+		MaxSubscriptions: h.MaxSubscriptions, MessageRate: h.MessageRate,
+		MaxQueueBytes: h.MaxQueueBytes, MaxQueueFrames: h.MaxQueueFrames, MaxReplays: h.MaxReplays,
+	}.WithDefaults()
+}
+
+func (b *Breaker) config(name string) breaker.Config {
+	c := breaker.Config{Name: name}
+	if b == nil {
+		return c
+	}
+	c.FailureThreshold = b.FailureThreshold
+	c.ResetTimeout = time.Duration(b.ResetTimeout)
+	c.Backoff = breaker.Backoff{Factor: b.BackoffFactor, Max: time.Duration(b.BackoffMax)}
+	c.Probes, c.ProbeSuccesses = b.Probes, b.ProbeSuccesses
+	c.ProbeTimeout = time.Duration(b.ProbeTimeout)
+	return c
+}
+
+func (w *Watch) config() watcher.Config {
+	return watcher.Config{
+		Session: w.Session, Dir: w.Dir,
+		Ignore: w.Ignore, NoDefaultIgnore: w.IgnoreDefaultOff,
+		Debounce: time.Duration(w.Debounce), MaxWait: time.Duration(w.MaxWait), Depth: w.Depth,
+		RetryAttempts: w.RetryAttempts, RetryInitial: time.Duration(w.RetryInitial),
+		NoAbsolutePaths: w.AbsolutePathsOff,
+	}
+}

@@ -1,0 +1,242 @@
+package lifeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/actionflows/lifeline/breaker"
+	"github.com/actionflows/lifeline/events"
+	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/resilient"
+)
+
+// runtimes holds what outlives a configuration, by hub name: one reference per
+// configuration that has the hub.
+var runtimes = caddy.NewUsagePool()
+
+func holdRuntime(name string) *runtime {
+	value, _ := runtimes.LoadOrStore(name, newRuntime(name))
+	return value.(*runtime)
+}
+
+func releaseRuntime(name string) error {
+	_, err := runtimes.Delete(name)
+	return err
+}
+
+// runtime is a hub as it runs: storage, connections, watchers. It knows no
+// caddy.Context and no configuration's logger, since it outlives both.
+type runtime struct {
+	name    string
+	relay   *relay
+	logger  *zap.Logger
+	polls   *events.PollLimiter
+	started chan struct{} // closed when hub is set
+	hub     atomic.Pointer[events.Hub]
+
+	mu       sync.Mutex // guards what follows, and start against stop
+	users    []*Hub     // the configurations that have started it, oldest first
+	storage  resilient.Storage
+	breaker  *breaker.Breaker // nil: none
+	backend  *backend
+	key      string
+	watchers *watchers
+}
+
+// backend is what a hub sees of storage.
+type backend struct {
+	resilient.Storage
+	history atomic.Pointer[storage.History]
+}
+
+func (b *backend) store() *storage.Store {
+	return &storage.Store{Driver: b.Storage, History: *b.history.Load()}
+}
+
+// AddEvent implements storage.Events.
+func (b *backend) AddEvent(ctx context.Context, session, id string, data []byte) (storage.Result, error) {
+	return b.store().AddEvent(ctx, session, id, data)
+}
+
+// ReadEvents implements storage.Events.
+func (b *backend) ReadEvents(ctx context.Context, session string, q storage.LogQuery) (storage.LogPage, error) {
+	return b.store().ReadEvents(ctx, session, q)
+}
+
+// Growth implements storage.Events.
+func (b *backend) Growth(ctx context.Context, fn func(session string)) error {
+	return b.store().Growth(ctx, fn)
+}
+
+func newRuntime(name string) *runtime {
+	r := newRelay()
+	return &runtime{
+		name: name, relay: r, logger: zap.New(r),
+		polls: events.NewPollLimiter(), started: make(chan struct{}),
+	}
+}
+
+// start opens the storage, when it is not open, and applies the settings of h.
+func (rt *runtime) start(h *Hub, logger *zap.Logger) error {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.storage == nil {
+		rt.relay.set(logger)
+		if err := rt.open(h); err != nil {
+			return err
+		}
+	}
+	if rt.key != h.key {
+		return errors.New("its storage, breaker or journal settings differ from those it is running with; " +
+			"these take effect at a restart, not by a reload (the running hub goes on unchanged)")
+	}
+	h.logger = logger
+	rt.users = append(rt.users, h)
+	rt.apply(h)
+	return nil
+}
+
+// open makes storage and hub for the first configuration.
+func (rt *runtime) open(h *Hub) error {
+	driver, err := h.storage.Open(rt.name, rt.logger.With(sourceStorage))
+	if err != nil {
+		return fmt.Errorf("open %s storage: %w", h.info.Driver, err)
+	}
+	if rt.breaker, err = newBreaker(h, rt.logger); err != nil {
+		return errors.Join(err, driver.Close())
+	}
+	if rt.storage, err = protect(driver, h.info, rt.breaker, rt.logger.With(sourceStorage)); err != nil {
+		return errors.Join(err, driver.Close())
+	}
+	rt.key = h.key
+	rt.backend = &backend{Storage: rt.storage}
+	rt.setHistory(h)
+	rt.watchers = newWatchers(rt)
+	rt.hub.Store(events.New(events.Config{
+		Backend: rt.backend, Driver: h.info.Driver, Limits: h.limits(),
+		Logger: rt.logger.With(sourceHub), Watchers: rt.watchers.json,
+	}))
+	close(rt.started)
+	return nil
+}
+
+func (rt *runtime) setHistory(h *Hub) {
+	hist := h.history()
+	rt.backend.history.Store(&hist)
+}
+
+// apply makes the settings of one configuration the current ones.
+func (rt *runtime) apply(h *Hub) {
+	rt.relay.set(h.logger)
+	rt.setHistory(h)
+	rt.hub.Load().SetLimits(h.limits())
+	rt.watchers.apply(h.Watches)
+}
+
+// stop takes a configuration off. If it was the current one, as when a later app
+// of the same configuration fails to start, the one before it is applied again;
+// otherwise the newer one has been accepted, and connections that it would not
+// admit are closed.
+func (rt *runtime) stop(h *Hub) error {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	i := slices.Index(rt.users, h)
+	if i < 0 {
+		return nil // it never started
+	}
+	wasCurrent := i == len(rt.users)-1
+	rt.users = slices.Delete(rt.users, i, i+1)
+	if len(rt.users) == 0 {
+		return nil
+	}
+	current := rt.users[len(rt.users)-1]
+	if wasCurrent {
+		rt.apply(current)
+		return nil
+	}
+	rt.hub.Load().Readmit(func(p events.Peer) (int, string) { return refuse(current.sites, p) })
+	return nil
+}
+
+// refuse answers the close code for a peer whom no site of the hub admits, or 0.
+func refuse(sites []*events.Site, p events.Peer) (code int, reason string) {
+	code, reason = events.CloseForbidden, "no site serves this hub any more"
+	for _, s := range sites {
+		_, refusal := s.Admit(p, false)
+		if refusal == nil {
+			return 0, ""
+		}
+		code, reason = refusal.Code, refusal.Reason
+	}
+	return code, reason
+}
+
+// ready answers the hub, waiting for its start for at most d.
+func (rt *runtime) ready(ctx context.Context, d time.Duration) *events.Hub {
+	if hub := rt.hub.Load(); hub != nil {
+		return hub
+	}
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	select {
+	case <-rt.started:
+	case <-ctx.Done():
+	}
+	return rt.hub.Load()
+}
+
+// closeConnections ends all WebSockets and streams of the hub, whichever
+// configuration they came by.
+func (rt *runtime) closeConnections() {
+	if hub := rt.hub.Load(); hub != nil {
+		hub.Close()
+	}
+}
+
+// Destruct implements caddy.Destructor: nobody has the hub any more.
+func (rt *runtime) Destruct() error {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.storage == nil {
+		return nil
+	}
+	rt.watchers.stop()
+	rt.closeConnections()
+	err := rt.storage.Close()
+	if rt.breaker != nil {
+		rt.breaker.Close()
+	}
+	if err != nil {
+		return fmt.Errorf("hub %s: close storage: %w", rt.name, err)
+	}
+	return nil
+}
+
+// running answers the storage, or nil before the start.
+func (rt *runtime) running() resilient.Storage {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return rt.storage
+}
+
+// marshalAll is a list for the health page.
+func marshalAll[T any](list []T) []json.RawMessage {
+	out := make([]json.RawMessage, 0, len(list))
+	for _, v := range list {
+		if b, err := json.Marshal(v); err == nil {
+			out = append(out, b)
+		}
+	}
+	return out
+}
+
+var _ caddy.Destructor = (*runtime)(nil)

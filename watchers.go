@@ -1,0 +1,140 @@
+package lifeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/zap"
+
+	"github.com/actionflows/lifeline/events"
+	"github.com/actionflows/lifeline/watcher"
+)
+
+// watchers are the watched directories of a hub.
+type watchers struct {
+	rt *runtime
+
+	mu      sync.Mutex
+	running map[string]*watched // by session
+}
+
+type watched struct {
+	settings Watch
+	watcher  *watcher.Watcher
+}
+
+func newWatchers(rt *runtime) *watchers {
+	return &watchers{rt: rt, running: make(map[string]*watched)}
+}
+
+// apply starts, stops and restarts watchers so that they are those of list;
+// unchanged ones go on undisturbed.
+func (ws *watchers) apply(list []*Watch) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for session, w := range ws.running {
+		unchanged := func(next *Watch) bool { return reflect.DeepEqual(*next, w.settings) }
+		if !slices.ContainsFunc(list, unchanged) {
+			w.watcher.Stop()
+			delete(ws.running, session)
+		}
+	}
+	for _, next := range list {
+		if _, ok := ws.running[next.Session]; ok {
+			continue
+		}
+		cfg := next.config()
+		cfg.Logger = ws.rt.logger.With(sourceWatcher, zapSession(next.Session))
+		cfg.Sink = ws.publish
+		cfg.OnState = ws.tellState()
+		w, err := watcher.Start(cfg)
+		if err != nil { // Provision has checked the settings
+			ws.rt.logger.Error("watcher settings", sourceWatcher, zap.Error(err))
+			continue
+		}
+		ws.running[next.Session] = &watched{settings: *next, watcher: w}
+	}
+}
+
+// tellState answers a hook that makes events of what a reader of the session
+// should know: that changes are no longer seen, may be late, or are seen again.
+func (ws *watchers) tellState() func(watcher.Status) {
+	lost := false // failed or degraded, and said so
+	return func(st watcher.Status) {
+		var kind string
+		switch {
+		case st.State == watcher.StateFailed:
+			kind, lost = "watcher:failed", true
+		case st.State == watcher.StateDegraded:
+			kind, lost = "watcher:degraded", true
+		case st.State == watcher.StateWatching && lost:
+			kind, lost = "watcher:recovered", false
+		default:
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if err := ws.publishState(ctx, kind, st); err != nil {
+			ws.rt.logger.Error("event about the watcher", sourceWatcher, zap.String("type", kind), zap.Error(err))
+		}
+	}
+}
+
+func (ws *watchers) publishState(ctx context.Context, kind string, st watcher.Status) error {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return fmt.Errorf("make event id: %w", err)
+	}
+	e := struct {
+		ID        string `json:"id"`
+		Type      string `json:"type"`
+		SessionID string `json:"sessionId"`
+		Timestamp string `json:"timestamp"`
+		Attempts  int    `json:"attempts"`
+		Error     string `json:"error,omitempty"`
+	}{id.String(), kind, st.Session, time.Now().UTC().Format(time.RFC3339Nano), st.Attempts, st.LastError}
+	data, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode watcher event: %w", err)
+	}
+	_, err = ws.rt.hub.Load().Publish(ctx, events.Event{Session: st.Session, ID: e.ID, Type: kind, Data: data})
+	return err
+}
+
+// publish is the sink of every watcher.
+func (ws *watchers) publish(ctx context.Context, e watcher.Event) error {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return fmt.Errorf("encode file event: %w", err)
+	}
+	_, err = ws.rt.hub.Load().Publish(ctx, events.Event{
+		Session: e.SessionID, ID: e.ID, Type: e.Type, Data: data,
+	})
+	return err
+}
+
+// json answers the state of every watcher, by session.
+func (ws *watchers) json() []json.RawMessage {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	list := make([]watcher.Status, 0, len(ws.running))
+	for _, w := range ws.running {
+		list = append(list, w.watcher.Status())
+	}
+	slices.SortFunc(list, func(a, b watcher.Status) int {
+		return strings.Compare(a.Session, b.Session)
+	})
+	return marshalAll(list)
+}
+
+// stop ends all watchers; afterwards none publishes any more.
+func (ws *watchers) stop() {
+	ws.apply(nil)
+}
