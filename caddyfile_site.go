@@ -1,6 +1,7 @@
 package lifeline
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -77,10 +78,8 @@ func parseList(d *caddyfile.Dispenser, list *[]string) error {
 	if len(values) == 0 {
 		return d.Errf("%s takes at least one value", option)
 	}
-	for _, v := range values {
-		if v == "" {
-			return d.Errf("%s: an empty value", option)
-		}
+	if slices.Contains(values, "") {
+		return d.Errf("%s: an empty value", option)
 	}
 	*list = append(*list, values...)
 	return nil

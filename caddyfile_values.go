@@ -4,9 +4,10 @@ import (
 	"math"
 	"strconv"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
-	"github.com/dustin/go-humanize"
 )
 
 // The values of Caddyfile options: each reader refuses a wrong count and a bad

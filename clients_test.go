@@ -118,8 +118,7 @@ func (c *socket) read(rw io.ReadWriter) {
 	for {
 		data, err := wsutil.ReadServerText(rw)
 		if err != nil {
-			var closed wsutil.ClosedError
-			if errors.As(err, &closed) {
+			if closed, ok := errors.AsType[wsutil.ClosedError](err); ok {
 				c.code = closed.Code
 			}
 			c.fail(err)

@@ -7,9 +7,10 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
-	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/events"

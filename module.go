@@ -16,9 +16,10 @@ import (
 	"slices"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
-	"go.uber.org/zap"
 )
 
 func init() {
@@ -117,7 +118,7 @@ func (a *App) Start() error {
 // Stop ends this configuration's hold on its hubs. When another configuration
 // has them, its settings stay or come back; at exit all connections are closed.
 func (a *App) Stop() error {
-	var errs []error
+	errs := make([]error, 0, len(a.held))
 	for name, rt := range a.held {
 		if caddy.Exiting() {
 			rt.closeConnections()
@@ -129,7 +130,7 @@ func (a *App) Stop() error {
 
 // Cleanup gives back what Provision took; a hub that nobody holds any more ends.
 func (a *App) Cleanup() error {
-	var errs []error
+	errs := make([]error, 0, len(a.held))
 	for name := range a.held {
 		errs = append(errs, releaseRuntime(name))
 	}

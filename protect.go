@@ -16,12 +16,13 @@ const disableVariable = "AFW_DISABLE_CIRCUIT_BREAKER"
 
 // newBreaker makes the breaker of a hub, or nil: memory needs none, and it may be
 // turned off.
-func newBreaker(h *Hub, logger *zap.Logger) (*breaker.Breaker, error) {
+// changed is called after each of its transitions.
+func newBreaker(h *Hub, logger *zap.Logger, changed func()) (*breaker.Breaker, error) {
 	if breakerDisabled(h, logger.With(sourceStorage)) || h.info.Volatile {
 		return nil, nil //nolint:nilnil // no breaker is an answer
 	}
 	cfg := h.Breaker.config(h.info.Driver)
-	cfg.Hooks = breakerHooks(logger.With(sourceBreaker))
+	cfg.Hooks = breakerHooks(logger.With(sourceBreaker), changed)
 	b, err := breaker.New(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("breaker: %w", err)
@@ -64,10 +65,11 @@ func breakerDisabled(h *Hub, log *zap.Logger) bool {
 	return false
 }
 
-// breakerHooks tells operators what the breaker does.
-func breakerHooks(log *zap.Logger) breaker.Hooks {
+// breakerHooks tells operators what the breaker does, and the storage that it did.
+func breakerHooks(log *zap.Logger, changed func()) breaker.Hooks {
 	return breaker.Hooks{
 		OnTransition: func(t breaker.Transition) {
+			defer changed()
 			fields := []zap.Field{
 				zap.String("breaker", t.Name), zap.Stringer("from", t.From), zap.Stringer("to", t.To),
 				zap.Uint64("total_trips", t.TotalTrips), zap.String("reason", string(t.Reason)),

@@ -10,8 +10,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
 
 	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/events"
@@ -42,6 +43,7 @@ type runtime struct {
 	polls   *events.PollLimiter
 	started chan struct{} // closed when hub is set
 	hub     atomic.Pointer[events.Hub]
+	watcher atomic.Pointer[breakerWatcher]
 
 	mu       sync.Mutex // guards what follows, and start against stop
 	users    []*Hub     // the configurations that have started it, oldest first
@@ -111,11 +113,14 @@ func (rt *runtime) open(h *Hub) error {
 	if err != nil {
 		return fmt.Errorf("open %s storage: %w", h.info.Driver, err)
 	}
-	if rt.breaker, err = newBreaker(h, rt.logger); err != nil {
+	if rt.breaker, err = newBreaker(h, rt.logger, rt.breakerChanged); err != nil {
 		return errors.Join(err, driver.Close())
 	}
 	if rt.storage, err = protect(driver, h.info, rt.breaker, rt.logger.With(sourceStorage)); err != nil {
 		return errors.Join(err, driver.Close())
+	}
+	if w, ok := rt.storage.(breakerWatcher); ok {
+		rt.watcher.Store(&w)
 	}
 	rt.key = h.key
 	rt.backend = &backend{Storage: rt.storage}
@@ -127,6 +132,17 @@ func (rt *runtime) open(h *Hub) error {
 	}))
 	close(rt.started)
 	return nil
+}
+
+// breakerWatcher is storage whose status depends on its breaker.
+type breakerWatcher interface{ BreakerChanged() }
+
+// breakerChanged is called by the breaker's hook, which may run before the storage
+// around it is made.
+func (rt *runtime) breakerChanged() {
+	if w := rt.watcher.Load(); w != nil {
+		(*w).BreakerChanged()
+	}
 }
 
 func (rt *runtime) setHistory(h *Hub) {

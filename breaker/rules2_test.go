@@ -93,7 +93,7 @@ func TestRule12SettingsAreValidated(t *testing.T) {
 			if err == nil {
 				t.Fatal("New accepted it")
 			}
-			for _, field := range strings.Fields(test.name) {
+			for field := range strings.FieldsSeq(test.name) {
 				if !strings.Contains(err.Error(), field+" is ") {
 					t.Errorf("error does not name %s: %v", field, err)
 				}

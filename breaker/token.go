@@ -47,6 +47,7 @@ func (b *Breaker) acquire() (Token, error) {
 		if w.probes() < b.cfg.Probes {
 			return b.acquireProbe()
 		}
+	default: // open, or held open
 	}
 	return b.reject()
 }
@@ -76,6 +77,7 @@ func (b *Breaker) acquireProbe() (Token, error) {
 			b.schedule(s.deadline, now)
 		}
 		return Token{b: b, epoch: w.epoch(), slot: s.id}, nil
+	default: // open, or held open
 	}
 	return b.reject()
 }

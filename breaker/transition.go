@@ -35,6 +35,7 @@ func (b *Breaker) apply(w word, c change) bool {
 	case closed:
 		b.failureCount = 0
 		b.streak = 0
+	default: // the counts stay
 	}
 	b.schedule(c.until, c.at)
 	switch c.source {

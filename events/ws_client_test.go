@@ -38,7 +38,7 @@ func serveHub(h *Hub, w http.ResponseWriter, r *http.Request) {
 	case "/ws":
 		h.ServeWebSocket(w, r, Grant{Peer: p, Read: true})
 	case "/refused":
-		h.RefuseWebSocket(w, r, p, closeForbidden, "not you")
+		h.RefuseWebSocket(w, r, p, CloseForbidden, "not you")
 	default:
 		h.ServeStream(w, r, strings.TrimPrefix(r.URL.Path, "/"), Grant{Peer: p, Read: true})
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // Close codes of the WebSocket protocol and of ours; see also
-// closeUnauthenticated and closeForbidden.
+// CloseUnauthenticated and CloseForbidden.
 const (
 	closeNone        = 0 // a close frame without code
 	closeGoingAway   = 1001

@@ -12,7 +12,7 @@ func metaOf(info fs.FileInfo) meta {
 		mtime: info.ModTime().UnixNano(),
 	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		m.id = fileID{dev: uint64(st.Dev), ino: st.Ino}
+		m.id = fileID{dev: uint64(st.Dev), ino: st.Ino} //nolint:unconvert // 32 bits on some machines
 		m.ctime = st.Ctim.Nano()
 	}
 	return m

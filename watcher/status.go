@@ -66,6 +66,7 @@ func (w *Watcher) setState(state State, used int, err error) {
 		w.forgetRestart()
 	case StateRetrying, StateFailed, StateStopped:
 		w.status.Watches = 0
+	default: // the scan has set what there is
 	}
 	w.enter(state)
 	w.mu.Unlock()

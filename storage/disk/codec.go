@@ -33,7 +33,7 @@ var (
 
 // The first byte of a value names its encoding.
 const (
-	kindEntry   = 1 // seq, producer, number, length of id, id, data
+	kindEntry   = 1 // seq, producer, number, length of id, data
 	kindTrimmed = 2 // the same without data
 	kindLogMeta = 3
 )

@@ -238,7 +238,7 @@ func (o opener) prepare(f *file) error {
 	}
 	// Also when nothing is new: bbolt counts free pages at a commit only.
 	err = guard(func() error { return f.db.Update(createBuckets) })
-	if err != nil && !(known && isFull(err)) {
+	if err != nil && (!known || !isFull(err)) {
 		return fmt.Errorf("prepare %s: %w", o.path(), err)
 	}
 	return nil

@@ -2,6 +2,7 @@ package memory
 
 import (
 	"container/list"
+	"slices"
 	"sort"
 	"time"
 
@@ -65,9 +66,9 @@ func (l *log) ByID(id string) (storage.LogEntry, bool) { return l.ids.find(id) }
 // ByLink implements [sequence.Index]. It is asked only about numbers whose id is
 // not known, which is rare enough for a search.
 func (l *log) ByLink(link storage.Link) (storage.LogEntry, bool) {
-	for i := len(l.entries) - 1; i >= 0; i-- {
-		if l.entries[i].Link == link {
-			return l.entries[i], true
+	for _, v := range slices.Backward(l.entries) {
+		if v.Link == link {
+			return v, true
 		}
 	}
 	return storage.LogEntry{}, false

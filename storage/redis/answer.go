@@ -68,28 +68,28 @@ func parseAnswer(c *call, n int) answer {
 	if c.err != nil {
 		return answer{err: opError(c.err)}
 	}
-	return answer{err: unavailable(errReply(fmt.Sprintf("of type %T", c.reply)))}
+	return answer{err: unavailable(replyError(fmt.Sprintf("of type %T", c.reply)))}
 }
 
-type errReply string
+type replyError string
 
-func (e errReply) Error() string { return "script reply cannot be read: " + string(e) }
+func (e replyError) Error() string { return "script reply cannot be read: " + string(e) }
 
 func parseReply(reply []any, n int) (answer, error) {
 	if len(reply) != n+2 {
-		return answer{}, errReply(fmt.Sprintf("%d parts for %d entries", len(reply), n))
+		return answer{}, replyError(fmt.Sprintf("%d parts for %d entries", len(reply), n))
 	}
 	parts := make([]string, len(reply))
 	for i, v := range reply {
 		s, ok := v.(string)
 		if !ok {
-			return answer{}, errReply(fmt.Sprintf("part %d is a %T", i, v))
+			return answer{}, replyError(fmt.Sprintf("part %d is a %T", i, v))
 		}
 		parts[i] = s
 	}
 	epoch, err := storage.ParseEpoch(parts[0])
 	if err != nil {
-		return answer{}, errReply("epoch " + err.Error())
+		return answer{}, replyError("epoch " + err.Error())
 	}
 	a := answer{epoch: epoch, notice: parts[1], outcomes: make([]outcome, n)}
 	for i, s := range parts[2:] {
@@ -102,8 +102,8 @@ func parseReply(reply []any, n int) (answer, error) {
 
 // parseOutcome reads <a|d|n><0|1> <µs>-<seq>.
 func parseOutcome(s string) (outcome, error) {
-	if len(s) < 3 || !strings.Contains("adn", s[:1]) || s[1] != '0' && s[1] != '1' || s[2] != ' ' {
-		return outcome{}, errReply(fmt.Sprintf("outcome %q", s))
+	if len(s) < 3 || !strings.Contains("and", s[:1]) || s[1] != '0' && s[1] != '1' || s[2] != ' ' {
+		return outcome{}, replyError(fmt.Sprintf("outcome %q", s))
 	}
 	pos, err := parsePosition(s[3:])
 	if err != nil {
@@ -117,11 +117,11 @@ func parsePosition(s string) (storage.Position, error) {
 	micros, seq, ok := strings.Cut(s, "-")
 	m, err := strconv.ParseUint(micros, 10, 63)
 	if err != nil || !ok {
-		return storage.Position{}, errReply(fmt.Sprintf("position %q", s))
+		return storage.Position{}, replyError(fmt.Sprintf("position %q", s))
 	}
 	n, err := strconv.ParseUint(seq, 10, 64)
 	if err != nil {
-		return storage.Position{}, errReply(fmt.Sprintf("position %q", s))
+		return storage.Position{}, replyError(fmt.Sprintf("position %q", s))
 	}
 	return storage.Position{Micros: int64(m), Seq: n}, nil //nolint:gosec // 63 bits
 }

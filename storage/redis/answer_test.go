@@ -13,10 +13,19 @@ import (
 func TestAnswersThatCannotBeRead(t *testing.T) {
 	const epoch = "0123456789ab"
 	for _, reply := range []any{
-		nil, int64(1), "ELSE", []any{}, []any{epoch, ""}, []any{epoch, "", int64(1)},
-		[]any{"none", "", "a0 1-1"}, []any{epoch, "", ""}, []any{epoch, "", "x0 1-1"},
-		[]any{epoch, "", "a2 1-1"}, []any{epoch, "", "a01-1"}, []any{epoch, "", "a0 11"},
-		[]any{epoch, "", "a0 -1"}, []any{epoch, "", "a0 1-x"}, []any{epoch, "", "a0 99999999999999999999-1"},
+		nil, int64(1), "ELSE",
+		[]any{},
+		[]any{epoch, ""},
+		[]any{epoch, "", int64(1)},
+		[]any{"none", "", "a0 1-1"},
+		[]any{epoch, "", ""},
+		[]any{epoch, "", "x0 1-1"},
+		[]any{epoch, "", "a2 1-1"},
+		[]any{epoch, "", "a01-1"},
+		[]any{epoch, "", "a0 11"},
+		[]any{epoch, "", "a0 -1"},
+		[]any{epoch, "", "a0 1-x"},
+		[]any{epoch, "", "a0 99999999999999999999-1"},
 		[]any{epoch, "", "a0 1-1", "a0 2-2"},
 	} {
 		if a := parseAnswer(&call{reply: reply}, 1); !Counts(a.err) {
@@ -84,7 +93,8 @@ func FuzzParseRead(f *testing.F) {
 	f.Add("p:0123456789ab", "3 17", "epoch", "0", "us", "-1", "0-0", "p", "n")
 	f.Fuzz(func(t *testing.T, k1, v1, k2, v2, k3, v3, place, f1, f2 string) {
 		state, entries, err := parseRead([]any{
-			[]any{k1, v1, k2, v2, k3, v3}, place,
+			[]any{k1, v1, k2, v2, k3, v3},
+			place,
 			[]any{[]any{place, []any{"i", "x", "d", "", f1, v1, f2, v2}}},
 		})
 		if err != nil {
@@ -102,10 +112,16 @@ func FuzzParseRead(f *testing.F) {
 func TestPagesThatCannotBeRead(t *testing.T) {
 	good := []any{"i", "a", "d", "x"}
 	for _, reply := range []any{
-		nil, "x", []any{}, []any{[]any{}, "", nil}, []any{[]any{"odd"}, "", []any{}},
-		[]any{[]any{int64(1), "x"}, "", []any{}}, []any{[]any{}, "x", []any{}},
-		[]any{[]any{}, "", []any{"x"}}, []any{[]any{}, "", []any{[]any{"1-1"}}},
-		[]any{[]any{}, "", []any{[]any{"x", good}}}, []any{[]any{}, "", []any{[]any{"1-1", []any{"i"}}}},
+		nil, "x",
+		[]any{},
+		[]any{[]any{}, "", nil},
+		[]any{[]any{"odd"}, "", []any{}},
+		[]any{[]any{int64(1), "x"}, "", []any{}},
+		[]any{[]any{}, "x", []any{}},
+		[]any{[]any{}, "", []any{"x"}},
+		[]any{[]any{}, "", []any{[]any{"1-1"}}},
+		[]any{[]any{}, "", []any{[]any{"x", good}}},
+		[]any{[]any{}, "", []any{[]any{"1-1", []any{"i"}}}},
 		[]any{[]any{}, "", []any{[]any{"1-1", append([]any{"p", "x", "n", "1"}, good...)}}},
 		[]any{[]any{}, "", []any{[]any{"1-1", append([]any{"p", "0123456789ab", "n", "x"}, good...)}}},
 	} {

@@ -52,7 +52,7 @@ var phrases = map[string]string{
 // UnavailableError.
 func opError(err error) error {
 	if err == nil {
-		err = errReply("empty")
+		err = replyError("empty")
 	}
 	if reply, ok := ownReply(err); ok {
 		if _, known := replyReason(reply); !known {
@@ -100,15 +100,13 @@ func unavailable(err error) error {
 }
 
 func reason(err error) string {
-	var reply goredis.Error
-	if errors.As(err, &reply) {
+	if reply, ok := errors.AsType[goredis.Error](err); ok {
 		if r, ok := replyReason(reply.Error()); ok {
 			return r
 		}
 		return "Redis refuses the connection"
 	}
-	var dial *dialError
-	if errors.As(err, &dial) {
+	if _, ok := errors.AsType[*dialError](err); ok {
 		return "Redis cannot be reached"
 	}
 	if errors.Is(err, goredis.ErrPoolTimeout) {

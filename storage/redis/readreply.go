@@ -18,7 +18,7 @@ func errForeign(what string) error {
 func parseRead(reply any) (storage.LogState, []storage.LogEntry, error) {
 	parts, ok := reply.([]any)
 	if !ok || len(parts) != 3 {
-		return storage.LogState{}, nil, unavailable(errReply("not a page"))
+		return storage.LogState{}, nil, unavailable(replyError("not a page"))
 	}
 	meta, err := parseFields(parts[0])
 	if err != nil {
@@ -31,7 +31,7 @@ func parseRead(reply any) (storage.LogState, []storage.LogEntry, error) {
 	}
 	raw, ok := parts[2].([]any)
 	if !ok {
-		return state, nil, unavailable(errReply("no entries"))
+		return state, nil, unavailable(replyError("no entries"))
 	}
 	entries := make([]storage.LogEntry, len(raw))
 	for i := range raw {
@@ -46,14 +46,14 @@ func parseRead(reply any) (storage.LogState, []storage.LogEntry, error) {
 func parseFields(v any) (map[string]string, error) {
 	list, ok := v.([]any)
 	if !ok || len(list)%2 != 0 {
-		return nil, unavailable(errReply("not a list of fields"))
+		return nil, unavailable(replyError("not a list of fields"))
 	}
 	fields := make(map[string]string, len(list)/2)
 	for i := 0; i < len(list); i += 2 {
 		name, isName := list[i].(string)
 		value, isValue := list[i+1].(string)
 		if !isName || !isValue {
-			return nil, unavailable(errReply("a field is no string"))
+			return nil, unavailable(replyError("a field is no string"))
 		}
 		fields[name] = value
 	}
@@ -112,7 +112,7 @@ func parseEntry(v any) (storage.LogEntry, error) {
 	var e storage.LogEntry
 	pair, ok := v.([]any)
 	if !ok || len(pair) != 2 {
-		return e, unavailable(errReply("not an entry"))
+		return e, unavailable(replyError("not an entry"))
 	}
 	place, _ := pair[0].(string)
 	var err error

@@ -63,7 +63,7 @@ func (j *Journaled) settle(b batch, results []storage.Result, err error) error {
 	}
 	j.mu.Lock()
 	waited, discarded := j.journal.waiting > 0, j.journal.discarded
-	failed, poisoned := j.journal.settle(b, results, err, time.Now())
+	poisoned, failed := j.journal.settle(b, results, err, time.Now())
 	if failed != nil {
 		j.journal.auditDue = true
 	}
@@ -95,7 +95,7 @@ const maxPoison = 3
 // settle notes the outcome of each entry of a batch, and puts the batch's logs
 // where they belong: to the end of the queue, or, if the batch failed, back to
 // where they were.
-func (j *journal) settle(b batch, results []storage.Result, err error, now time.Time) (failed error, poisoned []poison) {
+func (j *journal) settle(b batch, results []storage.Result, err error, now time.Time) (poisoned []poison, failed error) {
 	for i := 0; i < len(b.entries); {
 		c := b.entries[i].chain
 		end := i
@@ -127,7 +127,7 @@ func (j *journal) settle(b batch, results []storage.Result, err error, now time.
 	}
 	j.requeue(b.chains, failed != nil)
 	j.drop(now)
-	return failed, poisoned
+	return poisoned, failed
 }
 
 // settleChain notes the outcomes of one log's entries, up to the first that is

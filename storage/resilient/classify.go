@@ -74,8 +74,7 @@ func report(token *breaker.Token, ctx context.Context, err error) {
 // refused turns the breaker's rejection into the error for callers.
 func refused(err error) error {
 	e := &storage.UnavailableError{Reason: "circuit breaker open"}
-	var open *breaker.OpenError
-	if errors.As(err, &open) {
+	if open, ok := errors.AsType[*breaker.OpenError](err); ok {
 		e.RetryAfter = open.RetryAfter()
 		if open.Name != "" {
 			e.Reason = open.Name + ": " + e.Reason

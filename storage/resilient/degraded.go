@@ -1,6 +1,7 @@
 package resilient
 
 import (
+	"slices"
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
@@ -76,8 +77,7 @@ func (c *chain) degradedAfter(cursor storage.Cursor, limit int) storage.LogPage 
 // none that we know of.
 func (c *chain) covered(cursor storage.Cursor) uint64 {
 	n := partOf(cursor, c.producer)
-	for i := len(c.entries) - 1; i >= 0; i-- {
-		e := c.entries[i]
+	for _, e := range slices.Backward(c.entries) {
 		if e.number() <= n {
 			break
 		}
@@ -120,9 +120,9 @@ func (c *chain) degradedTail(limit int, now time.Time) storage.LogPage {
 	if n := len(newest); n > 0 && newest[n-1].inBackend() {
 		page.Cursor = justBefore(newest[n-1].result.Cursor)
 	}
-	for i := len(newest) - 1; i >= 0; i-- {
-		page.Cursor = page.Cursor.With(newest[i].op.Link)
-		page.Entries = append(page.Entries, logEntry(newest[i], page.Cursor))
+	for _, n := range slices.Backward(newest) {
+		page.Cursor = page.Cursor.With(n.op.Link)
+		page.Entries = append(page.Entries, logEntry(n, page.Cursor))
 	}
 	return page
 }

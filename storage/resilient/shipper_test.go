@@ -369,8 +369,7 @@ func TestFullJournalRefuses(t *testing.T) {
 		var acknowledged int
 		for i := range 100 {
 			err := r.putErr("b", fmt.Sprint(i))
-			var unavailable *storage.UnavailableError
-			if errors.As(err, &unavailable) {
+			if unavailable, ok := errors.AsType[*storage.UnavailableError](err); ok {
 				if unavailable.RetryAfter == 0 {
 					t.Fatal("no RetryAfter")
 				}
