@@ -242,6 +242,28 @@ func TestBreakerDisabledByTheEnvironment(t *testing.T) {
 	}
 }
 
+// TestRepeatedPostAfterARestart: a client that got no answer posts again under the
+// same id, and meets another process; the event is there once.
+func TestRepeatedPostAfterARestart(t *testing.T) {
+	r := redistest.Start(t)
+	config := site("lifeline {\n storage redis "+r.URL()+"\n}", "")
+	s := start(t, config)
+	first := s.post(stepEvent("again", "p0-0000", 0))
+	s.terminate()
+	s.start(config)
+	second := s.post(stepEvent("again", "p0-0000", 0))
+	if second.status != http.StatusOK || second.body["duplicate"] != true || second.text("cursor") != first.text("cursor") {
+		t.Errorf("first %v\nsecond %v", first, second)
+	}
+	third := s.post(stepEvent("again", "p0-0001", 1))
+	if third.status != http.StatusCreated {
+		t.Errorf("third %v", third)
+	}
+	if got := inRedis(t, r, "again"); !slices.Equal(got, []string{"p0-0000", "p0-0001"}) {
+		t.Errorf("Redis has %v", got)
+	}
+}
+
 // TestDiskSurvivesAKill: what was answered with 201 is there after SIGKILL.
 func TestDiskSurvivesAKill(t *testing.T) {
 	s := start(t, site("", ""))
