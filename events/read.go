@@ -126,7 +126,7 @@ func (s *Site) read(w http.ResponseWriter, r *http.Request, session string, q qu
 		Cursor: page.Cursor.String(), HasMore: page.HasMore,
 		Gap: page.Gap, Degraded: page.Degraded,
 	}
-	if lq.After == nil && page.HasMore && len(page.Entries) > 0 {
+	if lq.After == nil && page.HasMore && !page.Degraded && len(page.Entries) > 0 {
 		tail.Before = page.Entries[0].Cursor.String()
 	}
 	s.writePage(w, r, pageHead{SessionID: session}, page, tail)

@@ -21,7 +21,7 @@ func TestRead(t *testing.T) {
 	s.fill(t, 1, 105)
 	a = s.do("GET", "/api/events/s", "")
 	v := a.json(t)
-	if fmt.Sprint(keysOf(v)) != "[count cursor events hasMore sessionId]" || v["count"] != 100.0 || v["hasMore"] != true {
+	if fmt.Sprint(keysOf(v)) != "[before count cursor events hasMore sessionId]" || v["count"] != 100.0 || v["hasMore"] != true {
 		t.Errorf("%v", v)
 	}
 	if ids := a.ids(t); !strings.HasPrefix(ids, "6 7 ") || !strings.HasSuffix(ids, " 104 105") {
@@ -32,6 +32,10 @@ func TestRead(t *testing.T) {
 	page := s.do("GET", "/api/events/s?limit=3&before="+head, "")
 	if got := page.ids(t); got != "102 103 104" || page.json(t)["hasMore"] != true {
 		t.Errorf("before: %s", page.body)
+	}
+	older := s.do("GET", "/api/events/s?before="+page.json(t)["before"].(string), "")
+	if got := older.ids(t); !strings.HasPrefix(got, "2 3 ") || !strings.HasSuffix(got, " 100 101") {
+		t.Errorf("paging back: %s", older.body)
 	}
 	page = s.do("GET", "/api/events/s?since=1970-01-01T00:00:00Z&limit=2", "")
 	if got := page.ids(t); got != "1 2" || page.json(t)["hasMore"] != true {
