@@ -21,7 +21,6 @@ help: ## list the targets
 
 .PHONY: build
 build: ## build bin/caddy: Caddy with this module
-	@go list -deps ./cmd/caddy >/dev/null # fetches what is missing, and says so
 	@echo 'Building bin/caddy. The first build compiles all of Caddy: about 4 minutes on two cores.'
 	@go build -o bin/caddy ./cmd/caddy
 

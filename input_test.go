@@ -126,9 +126,9 @@ func TestCaddyfileErrors(t *testing.T) {
 		caddyfile string
 		want      []string
 	}{
-		"unknown word":         {site("lifeline {\n fallback on\n}", ""), []string{"Caddyfile:4", `unknown option "fallback" of lifeline`}},
+		"unknown word":         {site("lifeline {\n fallback on\n}", ""), []string{"adapting config using caddyfile: parsing caddyfile tokens for 'lifeline': unknown option \"fallback\" of lifeline, at " + s.dir + "/Caddyfile:4"}},
 		"unknown site word":    {site("", "fallback on"), []string{"Caddyfile:7", `unknown option "fallback" of lifeline`}},
-		"missing variable":     {site("lifeline {\n storage redis redis://localhost {\n password {env.NOT_SET_ANYWHERE}\n}\n}", ""), []string{"password", "NOT_SET_ANYWHERE"}},
+		"missing variable":     {site("lifeline {\n storage redis redis://localhost {\n password {env.NOT_SET_ANYWHERE}\n}\n}", ""), []string{"hub default: storage: ", "password: evaluated placeholder {env.NOT_SET_ANYWHERE} is empty"}},
 		"missing key variable": {site("", "api_key {env.NOT_SET_ANYWHERE}"), []string{"api_key", "NOT_SET_ANYWHERE"}},
 		"unknown storage":      {site("lifeline {\n storage tape\n}", ""), []string{"Caddyfile:4", `"tape"`, "disk, memory, redis"}},
 		"storage twice":        {site("lifeline {\n storage disk\n storage memory\n}", ""), []string{"Caddyfile:5", "line 4"}},

@@ -32,15 +32,15 @@ func newBreaker(h *Hub, logger *zap.Logger, changed func()) (*breaker.Breaker, e
 
 // protect wraps a driver: with breaker and journal when it is remote, with the
 // breaker alone when it is local.
-func protect(d storage.Driver, info StorageInfo, b *breaker.Breaker, log *zap.Logger) (resilient.Storage, error) {
+func protect(d storage.Driver, info StorageInfo, b *breaker.Breaker, logger *zap.Logger) (resilient.Storage, error) {
 	switch {
 	case b == nil:
 		return resilient.NewBare(d), nil
 	case !info.Remote:
 		return resilient.NewGuarded(d, b), nil
 	}
-	log.Warn(resilient.VolatileWarning)
-	st, err := resilient.NewJournaled(resilient.JournaledConfig{Driver: d, Breaker: b, Logger: log})
+	logger.Warn(resilient.VolatileWarning, sourceStorage)
+	st, err := resilient.NewJournaled(resilient.JournaledConfig{Driver: d, Breaker: b, Logger: logger})
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}

@@ -116,7 +116,7 @@ func (rt *runtime) open(h *Hub) error {
 	if rt.breaker, err = newBreaker(h, rt.logger, rt.breakerChanged); err != nil {
 		return errors.Join(err, driver.Close())
 	}
-	if rt.storage, err = protect(driver, h.info, rt.breaker, rt.logger.With(sourceStorage)); err != nil {
+	if rt.storage, err = protect(driver, h.info, rt.breaker, rt.logger); err != nil {
 		return errors.Join(err, driver.Close())
 	}
 	if w, ok := rt.storage.(breakerWatcher); ok {

@@ -170,6 +170,11 @@ func (s *server) launch(config string) {
 		if strings.Contains(log.String(), "DATA RACE") {
 			s.t.Errorf("the server has a data race")
 		}
+		for line := range strings.Lines(log.String()) {
+			if strings.Count(line, `"source":`) > 1 {
+				s.t.Errorf("a log entry names its source twice: %s", line)
+			}
+		}
 		if s.t.Failed() {
 			s.t.Logf("server log:\n%s", log)
 		}

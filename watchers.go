@@ -51,7 +51,7 @@ func (ws *watchers) apply(list []*Watch) {
 			continue
 		}
 		cfg := next.config()
-		cfg.Logger = ws.rt.logger.With(sourceWatcher, zapSession(next.Session))
+		cfg.Logger = ws.rt.logger // it names its source and session itself
 		cfg.Sink = ws.publish
 		cfg.OnState = ws.tellState()
 		w, err := watcher.Start(cfg)

@@ -19,6 +19,7 @@ func TestStress(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %#x", seed)
 	var inHook atomic.Int32
+	var mu sync.Mutex // guards chain: the timer's goroutine may run the last hooks
 	var chain []breaker.Transition
 	var b *breaker.Breaker
 	b = newBreaker(t, breaker.Config{
@@ -29,7 +30,9 @@ func TestStress(t *testing.T) {
 				if inHook.Add(1) != 1 {
 					t.Error("two hooks at once")
 				}
+				mu.Lock()
 				chain = append(chain, tr)
+				mu.Unlock()
 				_ = b.Stats()
 				inHook.Add(-1)
 			},
@@ -63,8 +66,22 @@ func TestStress(t *testing.T) {
 	working.Wait()
 	cancel()
 	watching.Wait()
+	// Nothing trips it any more, but hooks of the last trip may still be running in
+	// the goroutine of its timer.
+	told := func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(chain) > 0 && chain[len(chain)-1].TotalTrips == b.Stats().TotalTrips
+	}
+	for deadline := time.Now().Add(20 * time.Second); !told(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("the hooks have not told of all %d trips", b.Stats().TotalTrips)
+		}
+	}
 	b.Close()
 
+	mu.Lock()
+	defer mu.Unlock()
 	for i := 1; i < len(chain); i++ {
 		before, tr := chain[i-1], chain[i]
 		if tr.From != before.To || tr.Generation <= before.Generation || tr.TotalTrips < before.TotalTrips {

@@ -4,10 +4,11 @@ import (
 	"encoding/json"
 	"net/netip"
 
+	"go.uber.org/zap"
+
 	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/storage"
 	"github.com/actionflows/lifeline/storage/resilient"
-	"go.uber.org/zap"
 )
 
 // Backend is what a hub needs of storage.

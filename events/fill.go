@@ -5,8 +5,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/actionflows/lifeline/storage"
 	"go.uber.org/zap"
+
+	"github.com/actionflows/lifeline/storage"
 )
 
 // fillPage is how many entries a fill reads at a time.

@@ -10,9 +10,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/actionflows/lifeline/storage"
 	"github.com/actionflows/lifeline/storage/resilient"
-	"go.uber.org/zap"
 )
 
 // shards is how many maps hold the topics, so that publishers to different

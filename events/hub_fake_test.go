@@ -10,10 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gobwas/ws"
+
 	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/storage"
 	"github.com/actionflows/lifeline/storage/resilient"
-	"github.com/gobwas/ws"
 )
 
 // fakeBackend keeps one log per session as a remote driver behind a journal

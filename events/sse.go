@@ -7,8 +7,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/actionflows/lifeline/storage"
 	"go.uber.org/zap"
+
+	"github.com/actionflows/lifeline/storage"
 )
 
 // stream is one client of Server-Sent Events. The handler's goroutine writes.

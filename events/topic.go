@@ -127,6 +127,7 @@ func (t *topic) offer(d *delivery) {
 		if t.timer == nil {
 			t.timer = time.AfterFunc(t.hub.times.reorder, t.late)
 		}
+	case covered: // delivered already
 	}
 }
 
@@ -210,6 +211,7 @@ func (t *topic) release() {
 				progress = true
 			case ahead:
 				kept = append(kept, w)
+			case covered: // delivered already
 			}
 		}
 		clear(t.waiting[len(kept):])

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -128,7 +129,7 @@ func checkHandshake(w http.ResponseWriter, r *http.Request) (answer http.Header,
 		writeError(w, status, apiError{Error: "not a WebSocket handshake", Message: message})
 		return nil, false
 	}
-	key := r.Header.Values("Sec-WebSocket-Key")
+	key := r.Header.Values("Sec-Websocket-Key")
 	switch {
 	case r.Method != http.MethodGet || !r.ProtoAtLeast(1, 1) || r.ProtoMajor > 1:
 		return bad(http.StatusBadRequest, "it must be a GET over HTTP/1.1")
@@ -227,9 +228,7 @@ type streamSocket struct {
 }
 
 func acceptStream(w http.ResponseWriter, r *http.Request, rc *http.ResponseController, answer http.Header) (socket, []byte, error) {
-	for name, values := range answer {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), answer)
 	s := &streamSocket{body: r.Body, w: w, rc: rc}
 	_ = s.SetDeadline(time.Time{})
 	w.WriteHeader(http.StatusOK)

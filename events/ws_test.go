@@ -3,9 +3,7 @@ package events
 import (
 	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,8 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/actionflows/lifeline/storage"
 	"github.com/gobwas/ws"
+
+	"github.com/actionflows/lifeline/storage"
 )
 
 // The frames that existing clients send and expect.
@@ -435,21 +434,4 @@ func TestWSNoHijack(t *testing.T) {
 	if h.connections.reserved != 0 {
 		t.Error("the place was not given back")
 	}
-}
-
-// dialStatus answers with which status a handshake is refused.
-func dialStatus(t *testing.T, s *httptest.Server, target string) int {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), clientTimeout)
-	defer cancel()
-	conn, _, _, err := ws.Dial(ctx, "ws"+strings.TrimPrefix(s.URL, "http")+target)
-	if err == nil {
-		_ = conn.Close()
-		return http.StatusSwitchingProtocols
-	}
-	var refused ws.StatusError
-	if !errors.As(err, &refused) {
-		t.Fatal(err)
-	}
-	return int(refused)
 }

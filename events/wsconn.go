@@ -87,8 +87,7 @@ func (c *wsConn) readAll() {
 	err := c.readMessages()
 	c.cancel()
 	c.unsubscribeAll()
-	var closing *closeError
-	if errors.As(err, &closing) {
+	if closing, ok := errors.AsType[*closeError](err); ok {
 		c.end(closing.code, closing.reason, false)
 		if !closing.byPeer {
 			// What the client still sends must be read: closing a connection with

@@ -97,8 +97,7 @@ func (c *wsConn) hello() {
 func (c *wsConn) handle(message []byte) {
 	var m clientMessage
 	if err := json.Unmarshal(message, &m); err != nil {
-		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) {
+		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
 			c.sendError(codeBadMessage, "", wrongKind(wrong))
 			return
 		}
