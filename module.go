@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.uber.org/zap"
 
@@ -119,10 +120,14 @@ func (a *App) Start() error {
 // has them, its settings stay or come back; at exit all connections are closed.
 func (a *App) Stop() error {
 	errs := make([]error, 0, len(a.held))
-	for name, rt := range a.held {
-		if caddy.Exiting() {
-			rt.closeConnections()
+	if caddy.Exiting() {
+		var closing sync.WaitGroup
+		for _, rt := range a.held {
+			closing.Go(rt.closeConnections)
 		}
+		closing.Wait()
+	}
+	for name, rt := range a.held {
 		errs = append(errs, rt.stop(a.Hubs[name]))
 	}
 	return errors.Join(errs...)

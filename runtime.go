@@ -237,11 +237,13 @@ func (rt *runtime) Destruct() error {
 	return nil
 }
 
-// running answers the storage, or nil before the start.
+// running answers the storage, or nil before the start. It takes no lock: a start
+// or reload under way may take long.
 func (rt *runtime) running() resilient.Storage {
-	rt.mu.Lock()
-	defer rt.mu.Unlock()
-	return rt.storage
+	if rt.hub.Load() == nil {
+		return nil
+	}
+	return rt.storage // set before the hub, and never again
 }
 
 // marshalAll is a list for the health page.

@@ -21,10 +21,12 @@ import (
 type watchers struct {
 	rt *runtime
 
-	mu      sync.Mutex
-	running map[string]*watched // by session
+	applying sync.Mutex // held while watchers start and stop, which takes a while
+	mu       sync.Mutex // guards running
+	running  map[string]*watched
 }
 
+// watched is one directory, by its session.
 type watched struct {
 	settings Watch
 	watcher  *watcher.Watcher
@@ -35,32 +37,57 @@ func newWatchers(rt *runtime) *watchers {
 }
 
 // apply starts, stops and restarts watchers so that they are those of list;
-// unchanged ones go on undisturbed.
+// unchanged ones go on undisturbed. Each start waits for the first scan, for at
+// most 5 s, and they wait together.
 func (ws *watchers) apply(list []*Watch) {
+	ws.applying.Lock()
+	defer ws.applying.Unlock()
+	var pending sync.WaitGroup
+	for _, w := range ws.takeUnwanted(list) {
+		pending.Go(w.watcher.Stop)
+	}
+	pending.Wait()
+	for _, next := range list {
+		if !ws.has(next.Session) {
+			pending.Go(func() { ws.start(*next) })
+		}
+	}
+	pending.Wait()
+}
+
+// takeUnwanted removes what is not in list, or has other settings there.
+func (ws *watchers) takeUnwanted(list []*Watch) (unwanted []*watched) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	for session, w := range ws.running {
-		unchanged := func(next *Watch) bool { return reflect.DeepEqual(*next, w.settings) }
-		if !slices.ContainsFunc(list, unchanged) {
-			w.watcher.Stop()
+		same := func(next *Watch) bool { return reflect.DeepEqual(*next, w.settings) }
+		if !slices.ContainsFunc(list, same) {
+			unwanted = append(unwanted, w)
 			delete(ws.running, session)
 		}
 	}
-	for _, next := range list {
-		if _, ok := ws.running[next.Session]; ok {
-			continue
-		}
-		cfg := next.config()
-		cfg.Logger = ws.rt.logger // it names its source and session itself
-		cfg.Sink = ws.publish
-		cfg.OnState = ws.tellState()
-		w, err := watcher.Start(cfg)
-		if err != nil { // Provision has checked the settings
-			ws.rt.logger.Error("watcher settings", sourceWatcher, zap.Error(err))
-			continue
-		}
-		ws.running[next.Session] = &watched{settings: *next, watcher: w}
+	return unwanted
+}
+
+func (ws *watchers) has(session string) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	return ws.running[session] != nil
+}
+
+func (ws *watchers) start(settings Watch) {
+	cfg := settings.config()
+	cfg.Logger = ws.rt.logger // it names its source and session itself
+	cfg.Sink = ws.publish
+	cfg.OnState = ws.tellState()
+	w, err := watcher.Start(cfg)
+	if err != nil { // Provision has checked the settings
+		ws.rt.logger.Error("watcher settings", sourceWatcher, zapSession(settings.Session), zap.Error(err))
+		return
 	}
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	ws.running[settings.Session] = &watched{settings: settings, watcher: w}
 }
 
 // tellState answers a hook that makes events of what a reader of the session

@@ -11,7 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/storage"
-	"github.com/actionflows/lifeline/storage/memory/sequence"
+	"github.com/actionflows/lifeline/storage/internal/sequence"
 )
 
 // Bounds of one transaction: what a caller behind them waits for at most.

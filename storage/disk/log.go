@@ -10,7 +10,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/actionflows/lifeline/storage"
-	"github.com/actionflows/lifeline/storage/memory/sequence"
+	"github.com/actionflows/lifeline/storage/internal/sequence"
 )
 
 const (

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
-	"github.com/actionflows/lifeline/storage/memory/sequence"
+	"github.com/actionflows/lifeline/storage/internal/sequence"
 )
 
 // What an entry and an id cost in memory besides their bytes: the structures,

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
-	"github.com/actionflows/lifeline/storage/memory/sequence"
+	"github.com/actionflows/lifeline/storage/internal/sequence"
 )
 
 // Defaults of [Options].
