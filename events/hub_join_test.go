@@ -100,6 +100,10 @@ func (c joinCase) run(t *testing.T, step string, count int) {
 	f.wait("confirmation", confirmed)
 	once.Do(func() { inject(h); close(done) }) // a step that this join does not have
 	<-done
+	if c.since != nil && !c.remote {
+		// Nothing but the join itself may bring them.
+		f.wait("what was injected", func(r []received) bool { return len(onlyEvents(r)) >= 2+count })
+	}
 	if c.down {
 		b.setDown(false)
 	}

@@ -21,6 +21,8 @@ type stream struct {
 	out  outbox
 	wake chan struct{} // holds one place: there is something to do
 
+	begun sync.Once // the first confirmation
+
 	mu       sync.Mutex // guards what follows
 	returned bool       // the handler has: w and rc are no longer ours
 	deadline time.Time  // set once the stream is to end
@@ -48,7 +50,7 @@ func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string
 	defer h.connections.remove(st)
 	defer st.leave()
 	st.start()
-	if r.Method == http.MethodHead || st.write([]byte("retry: 3000\n\n")) != nil {
+	if r.Method == http.MethodHead {
 		return
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -199,8 +201,11 @@ func (st *stream) leave() {
 	_ = st.rc.SetWriteDeadline(time.Time{})
 }
 
-// confirm implements sink: a stream says only what is missing.
+// confirm implements sink: a stream begins, and says only what is missing. The
+// header goes out with it, so that a client learns that it is connected when it
+// follows the session: whatever is published after that reaches it.
 func (st *stream) confirm(s *subscriber, f confirmation) {
+	st.begun.Do(func() { st.out.push([]byte("retry: 3000\n\n")) })
 	if f.gap {
 		st.out.push(appendStreamNotice(nil, s.topic.quoted, noticeGap, f.cursor.String()))
 	}

@@ -5,189 +5,329 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/actionflows/lifeline/storage"
 )
 
-// streamClient reads Server-Sent Events line by line.
-type streamClient struct {
-	t      testing.TB
-	header http.Header
-	r      *bufio.Reader
-}
-
-func openStream(t testing.TB, s *httptest.Server, target string, headers ...string) *streamClient {
+func get(t testing.TB, s *httptest.Server, target string) *http.Response {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), clientTimeout)
-	t.Cleanup(cancel)
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+"/"+target, nil)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+target, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		req.Header.Set(name, value)
-	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := s.Client().Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = resp.Body.Close() })
-	if resp.StatusCode != http.StatusOK {
-		body, _ := io.ReadAll(resp.Body)
-		t.Fatalf("%s %s", resp.Status, body)
-	}
-	c := &streamClient{t: t, header: resp.Header, r: bufio.NewReader(resp.Body)}
-	c.want("retry: 3000")
-	return c
+	_ = resp.Body.Close()
+	return resp
 }
 
-// line answers the next line that is not empty.
-func (c *streamClient) line() string {
+// streamClient reads Server-Sent Events.
+type streamClient struct {
+	t      testing.TB
+	resp   *http.Response
+	r      *bufio.Reader
+	cancel func()
+}
+
+func openStream(t testing.TB, s *httptest.Server, target string, header http.Header) *streamClient {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), clientTimeout)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL+target, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = header
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); _ = resp.Body.Close() })
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("status %d", resp.StatusCode)
+	}
+	return &streamClient{t, resp, bufio.NewReader(resp.Body), cancel}
+}
+
+// next answers the lines up to the next empty one.
+func (c *streamClient) next() (block string) {
 	c.t.Helper()
 	for {
 		line, err := c.r.ReadString('\n')
 		if err != nil {
-			c.t.Fatalf("read: %v", err)
+			c.t.Fatalf("after %q: %v", block, err)
 		}
-		if line = strings.TrimSuffix(line, "\n"); line != "" {
-			return line
+		if line == "\n" {
+			return block
 		}
+		block += line
 	}
 }
 
-// want reads lines up to one that is as given; ids may come before it.
-func (c *streamClient) want(want string) {
+func (c *streamClient) want(block string) {
 	c.t.Helper()
-	for {
-		got := c.line()
-		if got == want {
-			return
-		}
-		if !strings.HasPrefix(got, "id: ") {
-			c.t.Fatalf("got line %q, want %q", got, want)
-		}
+	if got := c.next(); got != block {
+		c.t.Fatalf("got %q, want %q", got, block)
 	}
 }
 
 func (c *streamClient) wantEnd() {
 	c.t.Helper()
 	if _, err := io.Copy(io.Discard, c.r); err != nil {
-		c.t.Fatalf("the stream has not ended: %v", err)
+		c.t.Fatalf("not the end: %v", err)
 	}
 }
 
-func TestStream(t *testing.T) {
+const retryBlock = "retry: 3000\n"
+
+// follows waits until a topic has n subscribers that are live.
+func follows(t testing.TB, h *Hub, n int) {
+	t.Helper()
+	eventually(t, "a live subscriber", func() bool {
+		tp := h.topic(testSession)
+		if tp == nil {
+			return false
+		}
+		tp.mu.Lock()
+		defer tp.mu.Unlock()
+		live := 0
+		for _, s := range tp.subs {
+			if s.mode != modeJoining {
+				live++
+			}
+		}
+		return live == n
+	})
+}
+
+func eventBlock(c storage.Cursor, id string) string {
+	return fmt.Sprintf("id: %s\ndata: %s\n", c, eventData(testSession, id))
+}
+
+func TestSSE(t *testing.T) {
 	h := newTestHub(t, newMemory(t))
 	s := hubServer(t, h)
-	c := openStream(t, s, testSession)
-	for name, want := range map[string]string{
-		"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no",
-	} {
-		if got := c.header.Get(name); got != want {
+	st := openStream(t, s, "/"+testSession, nil)
+	for name, want := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"} {
+		if got := st.resp.Header.Get(name); got != want {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	res := publishEvent(t, h, "1")
-	if got := c.line(); got != "id: "+res.Cursor.String() {
-		t.Errorf("got %q", got)
+	st.want(retryBlock) // from here on it misses nothing
+	for i := range 3 {
+		id := fmt.Sprint(i)
+		st.wantEvent(publishEvent(t, h, id).Cursor, id)
 	}
-	c.want("data: " + string(eventData(testSession, "1")))
-	// An event without id field of its own and with line breaks stays one event.
-	if _, err := h.Publish(t.Context(), Event{Session: testSession, ID: "2", Type: "a:b", Data: []byte("{\"id\":\n\"2\"\r}")}); err != nil {
-		t.Fatal(err)
+	if _, streams := h.Counts(); streams != 1 {
+		t.Errorf("%d streams", streams)
 	}
-	c.want(`data: {"id": "2" }`)
+	st.cancel()
+	eventually(t, "the end", func() bool { _, n := h.Counts(); return n == 0 && h.topic(testSession) == nil })
 }
 
-func TestStreamResumes(t *testing.T) {
+func (c *streamClient) wantEvent(cursor storage.Cursor, id string) {
+	c.t.Helper()
+	c.want(eventBlock(cursor, id))
+}
+
+func TestSSEResumes(t *testing.T) {
 	h := newTestHub(t, newMemory(t))
 	s := hubServer(t, h)
-	first, second := publishEvent(t, h, "1").Cursor, publishEvent(t, h, "2").Cursor
-	publishEvent(t, h, "3")
-	one, two, three := "data: "+string(eventData(testSession, "1")), "data: "+string(eventData(testSession, "2")), "data: "+string(eventData(testSession, "3"))
-	for name, c := range map[string]struct {
-		target, header string
-		want           []string
+	first := publishEvent(t, h, "1").Cursor
+	second := publishEvent(t, h, "2").Cursor
+	third := publishEvent(t, h, "3").Cursor
+	tests := map[string]struct {
+		query, header string
+		after         int
 	}{
-		"since a cursor":    {"?since=" + first.String(), "", []string{two, three}},
-		"since a timestamp": {"?since=" + first.Timestamp(), "", []string{two, three}},
-		"the header wins":   {"?since=" + first.String(), "Last-Event-ID: " + second.String(), []string{three}},
-		"since the epoch":   {"?since=1970-01-01T00:00:00Z", "", []string{one, two, three}},
-		"named":             {"?named=1&since=" + first.String(), "", []string{"event: step:started", two, "event: step:started", three}},
-		"a foreign epoch":   {"?since=v1.00000000002a.1-1", "", []string{"event: lifeline.gap", "", one, two, three}},
-	} {
+		"since":            {"?since=" + first.String(), "", 1},
+		"a time":           {"?since=" + first.Timestamp(), "", 1},
+		"Last-Event-ID":    {"", first.String(), 1},
+		"the header wins":  {"?since=" + first.String(), second.String(), 2},
+		"an empty header":  {"?since=" + second.String(), " ", 2},
+		"from the oldest":  {"?since=1970-01-01T00:00:00Z", "", 0},
+		"nothing is given": {"", "", 3},
+	}
+	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			var headers []string
-			if c.header != "" {
-				headers = append(headers, c.header)
+			st := openStream(t, s, "/"+testSession+tt.query, http.Header{"Last-Event-Id": {tt.header}})
+			st.want(retryBlock)
+			for i, c := range []storage.Cursor{first, second, third}[tt.after:] {
+				st.wantEvent(c, fmt.Sprint(tt.after+i+1))
 			}
-			st := openStream(t, s, testSession+c.target, headers...)
-			for _, want := range c.want {
-				if want == "" { // the notice's data
-					if got := st.line(); !strings.HasPrefix(got, `data: {"sessionId":"session-1","cursor":"v1.`) {
-						t.Errorf("got %q", got)
-					}
-					continue
-				}
-				st.want(want)
-			}
+			st.cancel()
+			eventually(t, "the end", func() bool { _, n := h.Counts(); return n == 0 })
 		})
 	}
 }
 
-func TestStreamBadPosition(t *testing.T) {
-	s := hubServer(t, newTestHub(t, newMemory(t)))
-	for header, field := range map[string]string{"": "since", "yesterday": "Last-Event-ID"} {
-		req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/"+testSession+"?since=tomorrow", nil)
-		req.Header.Set("Last-Event-ID", header)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		body, _ := io.ReadAll(resp.Body)
-		_ = resp.Body.Close()
-		if resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), fmt.Sprintf(`"field":%q`, field)) {
-			t.Errorf("%d %s", resp.StatusCode, body)
-		}
-	}
-}
-
-func TestStreamComments(t *testing.T) {
-	h := newTestHub(t, newMemory(t), func(_ *Config, i *intervals) { i.comment = time.Millisecond })
-	c := openStream(t, hubServer(t, h), testSession)
-	c.want(":")
-	c.want(":")
-}
-
-// A stream that is not read ends; the client comes again with its last id.
-func TestStreamSlowConsumer(t *testing.T) {
-	h := newTestHub(t, newMemory(t), func(c *Config, _ *intervals) {
-		c.Limits.MaxQueueFrames, c.Limits.MaxQueueBytes = 64, 4<<20
-	})
+func TestSSEBadCursor(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
 	s := hubServer(t, h)
-	c := openStream(t, s, testSession)
-	cursor := ""
-	for i := 0; ; i++ {
-		if _, streams := h.Counts(); streams == 0 {
-			break
-		}
-		if i == 100_000 {
-			t.Fatal("the stream has not ended")
-		}
-		id := fmt.Sprint(i)
-		data := appendJSON(nil, map[string]string{"id": id, "pad": strings.Repeat("x", 64<<10)})
-		res, err := h.Publish(t.Context(), Event{Session: testSession, ID: id, Type: "a:b", Data: data})
+	if resp := get(t, s, "/a?since=yesterday"); resp.StatusCode != http.StatusBadRequest || resp.Header.Get("Content-Type") != "application/json" {
+		t.Errorf("%d %v", resp.StatusCode, resp.Header)
+	}
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/a?since=v1.0.0-0", nil)
+	r.Header.Set("Last-Event-ID", "v2")
+	serveHub(h, w, r)
+	if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "Last-Event-ID") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestSSENamed(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
+	st := openStream(t, hubServer(t, h), "/"+testSession+"?named=1", nil)
+	st.want(retryBlock)
+	follows(t, h, 1)
+	for _, tt := range []struct{ data, name string }{
+		{`{"type":"step:started"}`, "step:started"},
+		{`{"type":"a:b\nevent: c"}`, "message"},
+		{`{"type":7}`, "message"},
+	} {
+		res, err := h.Publish(t.Context(), Event{Session: testSession, ID: newEventID(), Data: []byte(tt.data)})
 		if err != nil {
 			t.Fatal(err)
 		}
-		cursor = res.Cursor.String()
+		st.want(fmt.Sprintf("id: %s\nevent: %s\ndata: %s\n", res.Cursor, tt.name, tt.data))
 	}
-	_, _ = io.Copy(io.Discard, c.r) // what was sent, up to the cut
-	again := openStream(t, s, testSession+"?since="+cursor)
-	publishEvent(t, h, "last")
-	again.want("data: " + string(eventData(testSession, "last")))
+}
+
+// A line break in stored JSON would end the field.
+func TestSSELineBreaks(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
+	st := openStream(t, hubServer(t, h), "/"+testSession, nil)
+	st.want(retryBlock)
+	follows(t, h, 1)
+	res, err := h.Publish(t.Context(), Event{Session: testSession, ID: "1", Data: []byte("{\r\n\"type\":\n\"a:b\"}")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.want(fmt.Sprintf("id: %s\ndata: {  \"type\": \"a:b\"}\n", res.Cursor))
+}
+
+func TestSSEGap(t *testing.T) {
+	b := newFake()
+	h := newTestHub(t, b)
+	s := hubServer(t, h)
+	first := publishEvent(t, h, "1").Cursor
+	publishEvent(t, h, "2")
+	third := publishEvent(t, h, "3").Cursor
+	b.trim(testSession, 2)
+	st := openStream(t, s, "/"+testSession, http.Header{"Last-Event-Id": {first.String()}})
+	st.want(retryBlock)
+	st.want(fmt.Sprintf("event: lifeline.gap\ndata: {\"sessionId\":%q,\"cursor\":%q}\n", testSession, first))
+	st.wantEvent(third, "3")
+	follows(t, h, 1)
+	b.refill(testSession)
+	last := publishEvent(t, h, "4").Cursor
+	st.want(fmt.Sprintf("event: lifeline.epoch\ndata: {\"sessionId\":%q,\"cursor\":\"v1.%s.0-0\"}\n", testSession, last.Epoch))
+	st.wantEvent(last, "4")
+}
+
+func TestSSEComment(t *testing.T) {
+	h := newTestHub(t, newMemory(t), func(_ *Config, i *intervals) { i.comment = time.Millisecond })
+	st := openStream(t, hubServer(t, h), "/"+testSession, nil)
+	st.want(retryBlock)
+	st.want(":\n")
+	st.want(":\n")
+}
+
+func TestSSEHead(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
+	s := hubServer(t, h)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodHead, s.URL+"/a", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "text/event-stream" {
+		t.Errorf("%d %v", resp.StatusCode, resp.Header)
+	}
+	eventually(t, "the end", func() bool { _, n := h.Counts(); return n == 0 })
+}
+
+func TestSSEOverHTTP10(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
+	s := hubServer(t, h)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(clientTimeout))
+	if _, err := io.WriteString(conn, "GET /"+testSession+" HTTP/1.0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	st := &streamClient{t: t, r: bufio.NewReader(conn)}
+	for line := ""; line != "\r\n"; {
+		if line, err = st.r.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st.want(retryBlock)
+	follows(t, h, 1)
+	st.wantEvent(publishEvent(t, h, "1").Cursor, "1")
+}
+
+// The server's own timeouts are for requests, not for streams.
+func TestSSEOutlivesServerTimeouts(t *testing.T) {
+	h := newTestHub(t, newMemory(t), func(_ *Config, i *intervals) { i.comment = 10 * time.Millisecond })
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveHub(h, w, r) }))
+	s.Config.ReadTimeout, s.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
+	s.Start()
+	defer s.Close()
+	defer h.Close()
+	st := openStream(t, s, "/"+testSession, nil)
+	for began := time.Now(); time.Since(began) < 200*time.Millisecond; {
+		st.next()
+	}
+	c := dial(t, s, "/ws", nil)
+	c.want(`{"type":"subscription_confirmed"}`)
+	for began := time.Now(); time.Since(began) < 100*time.Millisecond; {
+		st.next()
+	}
+	c.sync()
+}
+
+// A connection over which a stream ended serves the next request.
+func TestSSEEndsGracefully(t *testing.T) {
+	b := newFake()
+	h := newTestHub(t, b)
+	s := hubServer(t, h)
+	b.set(func() { b.readErr = &storage.UnavailableError{Reason: "x"} })
+	st := openStream(t, s, "/"+testSession, nil)
+	st.wantEnd()
+	b.set(func() { b.readErr = nil })
+	eventually(t, "the end", func() bool { _, n := h.Counts(); return n == 0 })
+}
+
+func TestSSESlowConsumer(t *testing.T) {
+	h := newTestHub(t, newMemory(t), limits(Limits{MaxQueueBytes: 64 << 10}), func(_ *Config, i *intervals) { i.closing = 50 * time.Millisecond })
+	s := hubServer(t, h)
+	st := openStream(t, s, "/"+testSession, nil)
+	st.want(retryBlock)
+	follows(t, h, 1)
+	data := []byte(`{"type":"a:b","x":"` + strings.Repeat("x", 256<<10) + `"}`)
+	eventually(t, "the end of the slow one", func() bool {
+		if _, err := h.Publish(t.Context(), Event{Session: testSession, ID: newEventID(), Data: data}); err != nil {
+			t.Fatal(err)
+		}
+		_, n := h.Counts()
+		return n == 0
+	})
 }

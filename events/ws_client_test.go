@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -195,4 +196,21 @@ func (c *wsClient) sync() {
 func wantSockets(t testing.TB, h *Hub, n int) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%d WebSockets", n), func() bool { got, _ := h.Counts(); return got == n })
+}
+
+// dialStatus answers with which status a handshake is refused.
+func dialStatus(t testing.TB, s *httptest.Server, target string) int {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), clientTimeout)
+	defer cancel()
+	conn, _, _, err := ws.Dial(ctx, "ws"+strings.TrimPrefix(s.URL, "http")+target)
+	if err == nil {
+		_ = conn.Close()
+		return http.StatusSwitchingProtocols
+	}
+	var refused ws.StatusError
+	if !errors.As(err, &refused) {
+		t.Fatal(err)
+	}
+	return int(refused)
 }
