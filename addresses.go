@@ -28,28 +28,31 @@ func (h *Handler) warnIfOpenButClosed(ctx caddy.Context) {
 		zap.Strings("site", hosts))
 }
 
-// hostsOf answers the host names of the route that is being provisioned: the
-// first whose handlers Caddy has not taken from their JSON yet. Without host
-// names it is reached by the server's addresses.
-func hostsOf(srv *caddyhttp.Server) []string {
+// currentRoute is the route that is being provisioned: the first whose handlers
+// Caddy has not taken from their JSON yet.
+func currentRoute(srv *caddyhttp.Server) caddyhttp.Route {
 	for _, route := range srv.Routes {
-		if len(route.HandlersRaw) == 0 {
-			continue
+		if len(route.HandlersRaw) > 0 {
+			return route
 		}
-		var hosts []string
-		for _, set := range route.MatcherSets {
-			for _, m := range set {
-				if match, ok := m.(*caddyhttp.MatchHost); ok {
-					hosts = append(hosts, *match...)
-				}
+	}
+	return caddyhttp.Route{}
+}
+
+// hostsOf answers the host names of the route that is being provisioned. Without
+// host names it is reached by the server's addresses.
+func hostsOf(srv *caddyhttp.Server) []string {
+	var hosts []string
+	for _, set := range currentRoute(srv).MatcherSets {
+		for _, m := range set {
+			if match, ok := m.(*caddyhttp.MatchHost); ok {
+				hosts = append(hosts, *match...)
 			}
 		}
-		if len(hosts) > 0 {
-			return hosts
-		}
-		break
 	}
-	var hosts []string
+	if len(hosts) > 0 {
+		return hosts
+	}
 	for _, listen := range srv.Listen {
 		addr, err := caddy.ParseNetworkAddress(listen)
 		if err == nil && !addr.IsUnixNetwork() {

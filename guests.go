@@ -192,7 +192,11 @@ func expand(name, value string) (string, error) {
 
 // storageKey is a digest of everything that an open storage was made with.
 func (h *Hub) storageKey() string {
-	b, err := json.Marshal([...]any{h.info.Driver, h.info.Key, h.Breaker, h.Journal})
+	breaker := Breaker{}
+	if h.Breaker != nil {
+		breaker = *h.Breaker
+	}
+	b, err := json.Marshal([...]any{h.info.Driver, h.info.Key, breaker})
 	if err != nil {
 		panic(fmt.Sprintf("storage options that are no JSON: %v", err)) // a guest's defect
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -16,6 +17,10 @@ import (
 	"github.com/actionflows/lifeline/events"
 	"github.com/actionflows/lifeline/web"
 )
+
+// userPlaceholder is what `user` may be: one placeholder whose value comes with the
+// request. Anything else would make everybody the same, authenticated, user.
+var userPlaceholder = regexp.MustCompile(`^\{http\.[^{}]+\}$`)
 
 // startWait is how long a request waits for a hub that is still starting.
 const startWait = 5 * time.Second
@@ -80,7 +85,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.rt, err = app.(*App).runtimeOf(ctx, h.Hub); err != nil {
 		return err
 	}
-	if err := h.provisionSite(); err != nil {
+	if err := h.provisionSite(ctx); err != nil {
 		return err
 	}
 	hub := app.(*App).Hubs[h.Hub]
@@ -93,7 +98,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	return nil
 }
 
-func (h *Handler) provisionSite() error {
+func (h *Handler) provisionSite(ctx caddy.Context) error {
+	if h.User != "" && !userPlaceholder.MatchString(h.User) {
+		return fmt.Errorf("user: %q is not one placeholder of the request, such as {http.request.header.Remote-User}", h.User)
+	}
 	keys := make([]string, 0, len(h.APIKeys))
 	for _, k := range h.APIKeys {
 		key, err := expand("api_key", k)
@@ -106,7 +114,7 @@ func (h *Handler) provisionSite() error {
 		Access: events.Access{
 			Keys: keys, User: h.user, Origins: h.Origins,
 			AnonymousRead: h.AnonymousRead, AnonymousWrite: h.AnonymousWrite,
-			Configured: h.hasAccessLine(),
+			Configured: h.hasAccessLine(), Authentication: authentication(ctx, h.User),
 		},
 		ClientIP: clientIP, Limiter: h.rt.polls, Logger: h.logger,
 	}

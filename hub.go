@@ -167,7 +167,10 @@ func (h *Hub) check(name string) error {
 func (h *Hub) provisionWatches(ctx caddy.Context) error {
 	repl := caddy.NewReplacer()
 	seen := make(map[string]string)
-	for _, w := range h.Watches {
+	for i, w := range h.Watches {
+		if w == nil {
+			return fmt.Errorf("watches: entry %d is null", i)
+		}
 		dir, err := repl.ReplaceOrErr(w.Dir, true, true)
 		if err != nil {
 			return fmt.Errorf("watch %s: %w", w.Session, err)

@@ -144,6 +144,8 @@ func TestCaddyfileErrors(t *testing.T) {
 		"one session twice":    {site("lifeline {\n watch s /tmp\n watch s /var\n}", ""), []string{"/tmp", "/var"}},
 		"bad glob":             {site("lifeline {\n watch s /tmp {\n ignore [\n}\n}", ""), []string{"["}},
 		"bad origin":           {site("", "origins example.com"), []string{"example.com"}},
+		"user not in braces":   {site("", "user Remote-User"), []string{`"Remote-User" is not one placeholder of the request`}},
+		"user partly fixed":    {site("", "user svc-{http.request.header.Remote-User}"), []string{"is not one placeholder of the request"}},
 		"anonymous write":      {site("", "anonymous write"), []string{"Caddyfile:7", "read write"}},
 	} {
 		out, code := s.caddy("validate", "--config", s.write(c.caddyfile), "--adapter", "caddyfile")
@@ -155,6 +157,23 @@ func TestCaddyfileErrors(t *testing.T) {
 			if !strings.Contains(out, want) {
 				t.Errorf("%s: %q is missing in\n%s", name, want, out)
 			}
+		}
+	}
+}
+
+// TestNullsInJSON: a configuration written by a program is refused with words, too.
+func TestNullsInJSON(t *testing.T) {
+	s := newServer(t)
+	for config, want := range map[string]string{
+		`{"apps":{"lifeline":{"hubs":{"x":null}}}}`:               "hub x: its settings are null",
+		`{"apps":{"lifeline":{"hubs":{"x":{"watches":[null]}}}}}`: "entry 0 is null",
+	} {
+		path := filepath.Join(s.dir, "config.json")
+		if err := os.WriteFile(path, []byte(config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if out, code := s.caddy("validate", "--config", path); code == 0 || !strings.Contains(out, want) || strings.Contains(out, "goroutine") {
+			t.Errorf("%s: exit %d: %s", config, code, out)
 		}
 	}
 }

@@ -70,6 +70,9 @@ func (a *App) Provision(ctx caddy.Context) error {
 		if !hubName.MatchString(name) {
 			return fmt.Errorf("hub name %q: use 1 to 32 characters of a-z, 0-9, _ and -", name)
 		}
+		if h == nil {
+			return fmt.Errorf("hub %s: its settings are null; use {} for the defaults", name)
+		}
 		if err := a.hold(ctx, name, h); err != nil {
 			return err
 		}

@@ -181,6 +181,70 @@ func TestReloadClosesWhomItNoLongerAdmits(t *testing.T) {
 	kept.waitFor(t, 1)
 }
 
+// TestReloadJudgesUsersAgain: a user's connection counts only where users are still
+// authenticated in the same way.
+func TestReloadJudgesUsersAgain(t *testing.T) {
+	byHeader := "user {http.request.header.Remote-User}"
+	s := start(t, site("lifeline {\n storage memory\n}", byHeader))
+	alice := s.dial(http.Header{"Remote-User": {"alice"}})
+	alice.subscribe(t, "s", "")
+	st := s.follow("s", nil, "Remote-User: alice")
+	if out, code := s.reload(site("lifeline {\n storage memory\n}", byHeader+"\npoll_rate 2 1s")); code != 0 {
+		t.Fatalf("reload: %s", out)
+	}
+	s.post(stepEvent("s", "one", 1), "Remote-User: alice")
+	alice.waitFor(t, 1)
+	st.waitFor(t, 1)
+	if out, code := s.reload(site("lifeline {\n storage memory\n}", "api_key k")); code != 0 {
+		t.Fatalf("reload: %s", out)
+	}
+	for _, closed := range []chan struct{}{alice.closed, st.ended} {
+		select {
+		case <-closed:
+		case <-time.After(patience):
+			t.Fatal("a connection stays open whose user is no longer one")
+		}
+	}
+	if alice.code != 4401 {
+		t.Errorf("close code %d", alice.code)
+	}
+}
+
+// TestReloadJudgesAccountsAgain does the same with Caddy's own accounts.
+func TestReloadJudgesAccountsAgain(t *testing.T) {
+	hash, code := newServer(t).caddy("hash-password", "--plaintext", "secret", "--bcrypt-cost", "4")
+	if code != 0 {
+		t.Fatal(hash)
+	}
+	config := func(accounts ...string) string {
+		auth := "@api not path /health\nbasic_auth @api {\n"
+		for _, name := range accounts {
+			auth += name + " " + strings.TrimSpace(hash) + "\n"
+		}
+		return strings.Replace(site("lifeline {\n storage memory\n}", ""), "http://localhost:PORT {\n",
+			"http://localhost:PORT {\n"+auth+"}\n", 1)
+	}
+	s := start(t, config("alice", "bob"))
+	alice := s.dial(http.Header{"Authorization": {"Basic YWxpY2U6c2VjcmV0"}, "X-Forwarded-For": {"192.0.2.1"}})
+	alice.subscribe(t, "s", "")
+	if out, code := s.reload(config("alice", "bob") + "http://other.localhost:PORT {\nrespond x\n}\n"); code != 0 {
+		t.Fatalf("reload: %s", out)
+	}
+	alice.send(t, `{"type":"ping"}`)
+	alice.frame(t, "pong")
+	if out, code := s.reload(config("bob")); code != 0 {
+		t.Fatalf("reload: %s", out)
+	}
+	select {
+	case <-alice.closed:
+	case <-time.After(patience):
+		t.Fatal("alice stays connected without an account")
+	}
+	if alice.code != 4401 {
+		t.Errorf("close code %d", alice.code)
+	}
+}
+
 func TestRemovedHubClosesItsClients(t *testing.T) {
 	s := start(t, "{\nadmin ADMIN\nlifeline side {\nstorage memory\n}\n}\nhttp://localhost:PORT {\nlifeline side\n}\n")
 	c := s.dial(nil)

@@ -104,6 +104,7 @@ func (rt *runtime) start(h *Hub, logger *zap.Logger) error {
 	h.logger = logger
 	rt.users = append(rt.users, h)
 	rt.apply(h)
+	rt.readmit() // until the older one has stopped, whom either admits may stay
 	return nil
 }
 
@@ -117,6 +118,7 @@ func (rt *runtime) open(h *Hub) error {
 		return errors.Join(err, driver.Close())
 	}
 	if rt.storage, err = protect(driver, h.info, rt.breaker, rt.logger); err != nil {
+		rt.breaker.Close() // only one with a breaker fails
 		return errors.Join(err, driver.Close())
 	}
 	if w, ok := rt.storage.(breakerWatcher); ok {
@@ -174,13 +176,21 @@ func (rt *runtime) stop(h *Hub) error {
 	if len(rt.users) == 0 {
 		return nil
 	}
-	current := rt.users[len(rt.users)-1]
 	if wasCurrent {
-		rt.apply(current)
-		return nil
+		rt.apply(rt.users[len(rt.users)-1])
 	}
-	rt.hub.Load().Readmit(func(p events.Peer) (int, string) { return refuse(current.sites, p) })
+	rt.readmit()
 	return nil
+}
+
+// readmit closes the connections that no site of a running configuration would
+// admit, now and as they come.
+func (rt *runtime) readmit() {
+	var sites []*events.Site
+	for _, h := range rt.users {
+		sites = append(sites, h.sites...)
+	}
+	rt.hub.Load().Readmit(func(p events.Peer) (int, string) { return refuse(sites, p) })
 }
 
 // refuse answers the close code for a peer whom no site of the hub admits, or 0.

@@ -79,7 +79,7 @@ func (ws *watchers) start(settings Watch) {
 	cfg := settings.config()
 	cfg.Logger = ws.rt.logger // it names its source and session itself
 	cfg.Sink = ws.publish
-	cfg.OnState = ws.tellState()
+	cfg.OnState = ws.tellState(settings.AbsolutePathsOff)
 	w, err := watcher.Start(cfg)
 	if err != nil { // Provision has checked the settings
 		ws.rt.logger.Error("watcher settings", sourceWatcher, zapSession(settings.Session), zap.Error(err))
@@ -92,7 +92,7 @@ func (ws *watchers) start(settings Watch) {
 
 // tellState answers a hook that makes events of what a reader of the session
 // should know: that changes are no longer seen, may be late, or are seen again.
-func (ws *watchers) tellState() func(watcher.Status) {
+func (ws *watchers) tellState(noPaths bool) func(watcher.Status) {
 	lost := false // failed or degraded, and said so
 	return func(st watcher.Status) {
 		var kind string
@@ -106,6 +106,9 @@ func (ws *watchers) tellState() func(watcher.Status) {
 		default:
 			return
 		}
+		if noPaths {
+			st.LastError = withoutRoot(st.LastError, st.Root)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if err := ws.publishState(ctx, kind, st); err != nil {
@@ -113,6 +116,10 @@ func (ws *watchers) tellState() func(watcher.Status) {
 		}
 	}
 }
+
+// withoutRoot is an error text whose paths are relative, for readers who are not
+// to know where the directory is.
+func withoutRoot(text, root string) string { return strings.ReplaceAll(text, root, ".") }
 
 func (ws *watchers) publishState(ctx context.Context, kind string, st watcher.Status) error {
 	id, err := uuid.NewV7()
@@ -153,7 +160,12 @@ func (ws *watchers) json() []json.RawMessage {
 	defer ws.mu.Unlock()
 	list := make([]watcher.Status, 0, len(ws.running))
 	for _, w := range ws.running {
-		list = append(list, w.watcher.Status())
+		st := w.watcher.Status()
+		if w.settings.AbsolutePathsOff {
+			st.LastError = withoutRoot(st.LastError, st.Root)
+			st.Root = ""
+		}
+		list = append(list, st)
 	}
 	slices.SortFunc(list, func(a, b watcher.Status) int {
 		return strings.Compare(a.Session, b.Session)

@@ -19,6 +19,10 @@ type Access struct {
 	// User answers the user whom the site has authenticated, or ""; nil: nobody.
 	// Being authenticated is a way in, whether Configured or not.
 	User func(*http.Request) string
+	// Authentication names how the site authenticates users. When a connection is
+	// judged again after a reload, its user counts only at a site of the same
+	// Authentication: the proof itself cannot be asked for again.
+	Authentication string
 	// AnonymousRead lets everybody read; AnonymousWrite, only together with it,
 	// lets everybody write too.
 	AnonymousRead, AnonymousWrite bool
@@ -112,7 +116,7 @@ func (s *Site) Admit(p Peer, write bool) (Grant, *Refusal) {
 	}
 	all := Grant{Peer: p, Read: true, Write: true}
 	switch {
-	case a.isKey(p.Key), p.User != "":
+	case a.isKey(p.Key), p.User != "" && p.UserBy == s.Access.Authentication:
 		return all, nil
 	case !a.configured && p.Local:
 		return all, nil
@@ -158,7 +162,7 @@ func writeRefusal(w http.ResponseWriter, refusal *Refusal) {
 func (s *Site) peer(r *http.Request) Peer {
 	p := Peer{IP: s.clientIP(r), Key: presentedKey(r), Local: isLocal(r)}
 	if s.Access.User != nil {
-		p.User = s.Access.User(r)
+		p.User, p.UserBy = s.Access.User(r), s.Access.Authentication
 	}
 	origins := r.Header.Values("Origin")
 	p.HasOrigin = len(origins) > 0

@@ -79,7 +79,9 @@ type Event struct {
 type Peer struct {
 	IP   netip.Addr // the client, behind trusted proxies
 	User string     // authenticated by the site; "": nobody
-	Key  string     // the API key that was presented; "": none
+	// UserBy is the Access.Authentication of the site that authenticated User.
+	UserBy string
+	Key    string // the API key that was presented; "": none
 	// Local: loopback address or unix socket, loopback Host, no forwarding header.
 	Local bool
 	// Origin is the request's Origin header; Foreign reports that it is not the

@@ -41,9 +41,10 @@ func (t *topic) start(page storage.LogPage) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.cursor = page.Cursor
-	if page.Degraded && t.cursor.Epoch == 0 {
-		// The head is unknown. Once the log can be read, what it has received
-		// from now on is what followers who gave no cursor are owed.
+	if page.Degraded && t.cursor.Epoch == 0 && t.cursor.Pos.Micros == 0 {
+		// The head is unknown, and storage names no moment either. Once the log can
+		// be read, what it has received from now on is what followers who gave no
+		// cursor are owed.
 		parts := t.cursor.Parts
 		t.cursor = storage.MicrosCursor(t.hub.now().UnixMicro())
 		t.cursor.Parts = parts

@@ -45,6 +45,7 @@ type Hub struct {
 	replays     gate // replays that read from storage
 	fills       gate // topics that do
 	closing     sync.Once
+	judge       atomic.Pointer[judge]
 
 	// hook, in tests, is called at every step at which something may come
 	// between.
@@ -109,8 +110,8 @@ func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 	h.connections.init()
 	h.fills.setLimit(maxFills)
 	h.SetLimits(cfg.Limits)
-	h.degraded.Store(cfg.Backend.Status().Degraded)
 	h.cancelStatus = cfg.Backend.OnStatus(h.onStatus)
+	h.degraded.Store(cfg.Backend.Status().Degraded)
 	h.tasks.run(h.followGrowth)
 	h.tasks.run(h.keepTime)
 	return h
@@ -266,9 +267,31 @@ func (h *Hub) keepTime() {
 // Counts answers how many WebSockets and streams are open.
 func (h *Hub) Counts() (websockets, streams int) { return h.connections.counts() }
 
+// judge answers the close code for a peer, or 0.
+type judge func(Peer) (code int, reason string)
+
+// enroll makes a reserved connection known, and ends it at once when the hub has
+// closed or does not admit it any longer.
+func (h *Hub) enroll(m member) {
+	if !h.connections.add(m) {
+		m.end(closeGoingAway, "server going away", false)
+		return
+	}
+	if j := h.judge.Load(); j != nil {
+		if code, reason := (*j)(m.identity()); code != 0 {
+			m.end(code, reason, true)
+		}
+	}
+}
+
 // Readmit judges every connection again, after a reload. refuse answers the code
 // with which it is to be closed, 4401 or 4403, or 0; a stream just ends.
+//
+// Connections that come later are judged by it too: at a reload the old server may
+// let one in by the old settings just after.
 func (h *Hub) Readmit(refuse func(Peer) (code int, reason string)) {
+	j := judge(refuse)
+	h.judge.Store(&j)
 	for _, m := range h.connections.all() {
 		if code, reason := refuse(m.identity()); code != 0 {
 			m.end(code, reason, true)

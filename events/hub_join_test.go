@@ -182,6 +182,31 @@ func modeOf(f *follower) subscriberMode {
 	return f.sub.mode
 }
 
+// An event that is delivered live while pending, and has its place when the
+// replay reads it, comes once.
+func TestHubJoinWhilePendingGetsPlaced(t *testing.T) {
+	b := newFake()
+	var once sync.Once
+	var h *Hub
+	h = newHub(Config{Backend: b}, fastIntervals(), func(step string) {
+		if step == "reading" {
+			once.Do(func() {
+				b.setDown(true)
+				publishEvent(t, h, "2")
+				b.setDown(false)
+			})
+		}
+	})
+	defer h.Close()
+	live(t, h)
+	first := publishEvent(t, h, "1").Cursor
+	f := follow(t, h, &first)
+	f.wait("confirmation", confirmed)
+	f.events("2")
+	publishEvent(t, h, "3")
+	f.events("2", "3")
+}
+
 // Reads that fall back although storage calls itself whole are repeated.
 func TestHubJoinDegradedUnannounced(t *testing.T) {
 	b := newFake()

@@ -44,9 +44,7 @@ func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string
 		return
 	}
 	st := newStream(h, w, g.Peer)
-	if !h.connections.add(st) {
-		st.end(closeGoingAway, "", false)
-	}
+	h.enroll(st)
 	defer h.connections.remove(st)
 	defer st.leave()
 	st.start()
@@ -205,7 +203,11 @@ func (st *stream) leave() {
 // header goes out with it, so that a client learns that it is connected when it
 // follows the session: whatever is published after that reaches it.
 func (st *stream) confirm(s *subscriber, f confirmation) {
-	st.begun.Do(func() { st.out.push([]byte("retry: 3000\n\n")) })
+	st.begun.Do(func() {
+		// The id, without data, dispatches nothing in a browser, and lets it resume
+		// from here when the connection breaks before the first event.
+		st.out.push([]byte("retry: 3000\nid: " + f.cursor.String() + "\n\n"))
+	})
 	if f.gap {
 		st.out.push(appendStreamNotice(nil, s.topic.quoted, noticeGap, f.cursor.String()))
 	}

@@ -87,7 +87,15 @@ func (c *streamClient) wantEnd() {
 	}
 }
 
-const retryBlock = "retry: 3000\n"
+// wantStart reads the first block: it has an id, so that a stream that breaks
+// before its first event can be resumed.
+func (c *streamClient) wantStart() {
+	c.t.Helper()
+	block := c.next()
+	if !strings.HasPrefix(block, "retry: 3000\nid: v1.") {
+		c.t.Fatalf("the stream begins with %q", block)
+	}
+}
 
 // follows waits until a topic has n subscribers that are live.
 func follows(t testing.TB, h *Hub, n int) {
@@ -122,7 +130,7 @@ func TestSSE(t *testing.T) {
 			t.Errorf("%s: %q", name, got)
 		}
 	}
-	st.want(retryBlock) // from here on it misses nothing
+	st.wantStart() // from here on it misses nothing
 	for i := range 3 {
 		id := fmt.Sprint(i)
 		st.wantEvent(publishEvent(t, h, id).Cursor, id)
@@ -160,7 +168,7 @@ func TestSSEResumes(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			st := openStream(t, s, "/"+testSession+tt.query, http.Header{"Last-Event-Id": {tt.header}})
-			st.want(retryBlock)
+			st.wantStart()
 			for i, c := range []storage.Cursor{first, second, third}[tt.after:] {
 				st.wantEvent(c, fmt.Sprint(tt.after+i+1))
 			}
@@ -188,7 +196,7 @@ func TestSSEBadCursor(t *testing.T) {
 func TestSSENamed(t *testing.T) {
 	h := newTestHub(t, newMemory(t))
 	st := openStream(t, hubServer(t, h), "/"+testSession+"?named=1", nil)
-	st.want(retryBlock)
+	st.wantStart()
 	follows(t, h, 1)
 	for _, tt := range []struct{ data, name string }{
 		{`{"type":"step:started"}`, "step:started"},
@@ -207,7 +215,7 @@ func TestSSENamed(t *testing.T) {
 func TestSSELineBreaks(t *testing.T) {
 	h := newTestHub(t, newMemory(t))
 	st := openStream(t, hubServer(t, h), "/"+testSession, nil)
-	st.want(retryBlock)
+	st.wantStart()
 	follows(t, h, 1)
 	res, err := h.Publish(t.Context(), Event{Session: testSession, ID: "1", Data: []byte("{\r\n\"type\":\n\"a:b\"}")})
 	if err != nil {
@@ -225,7 +233,7 @@ func TestSSEGap(t *testing.T) {
 	third := publishEvent(t, h, "3").Cursor
 	b.trim(testSession, 2)
 	st := openStream(t, s, "/"+testSession, http.Header{"Last-Event-Id": {first.String()}})
-	st.want(retryBlock)
+	st.wantStart()
 	st.want(fmt.Sprintf("event: lifeline.gap\ndata: {\"sessionId\":%q,\"cursor\":%q}\n", testSession, first))
 	st.wantEvent(third, "3")
 	follows(t, h, 1)
@@ -238,7 +246,7 @@ func TestSSEGap(t *testing.T) {
 func TestSSEComment(t *testing.T) {
 	h := newTestHub(t, newMemory(t), func(_ *Config, i *intervals) { i.comment = time.Millisecond })
 	st := openStream(t, hubServer(t, h), "/"+testSession, nil)
-	st.want(retryBlock)
+	st.wantStart()
 	st.want(":\n")
 	st.want(":\n")
 }
@@ -279,14 +287,14 @@ func TestSSEOverHTTP10(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	st.want(retryBlock)
+	st.wantStart()
 	follows(t, h, 1)
 	st.wantEvent(publishEvent(t, h, "1").Cursor, "1")
 }
 
 // The server's own timeouts are for requests, not for streams.
 func TestSSEOutlivesServerTimeouts(t *testing.T) {
-	h := newTestHub(t, newMemory(t), func(_ *Config, i *intervals) { i.comment = 10 * time.Millisecond })
+	h := newTestHub(t, newMemory(t), func(_ *Config, i *intervals) { i.comment, i.handshake = 10*time.Millisecond, 50*time.Millisecond })
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serveHub(h, w, r) }))
 	s.Config.ReadTimeout, s.Config.WriteTimeout = 50*time.Millisecond, 50*time.Millisecond
 	s.Start()
@@ -320,7 +328,7 @@ func TestSSESlowConsumer(t *testing.T) {
 	h := newTestHub(t, newMemory(t), limits(Limits{MaxQueueBytes: 64 << 10}), func(_ *Config, i *intervals) { i.closing = 50 * time.Millisecond })
 	s := hubServer(t, h)
 	st := openStream(t, s, "/"+testSession, nil)
-	st.want(retryBlock)
+	st.wantStart()
 	follows(t, h, 1)
 	data := []byte(`{"type":"a:b","x":"` + strings.Repeat("x", 256<<10) + `"}`)
 	eventually(t, "the end of the slow one", func() bool {

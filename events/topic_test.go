@@ -138,6 +138,7 @@ func TestTopicDuplicate(t *testing.T) {
 		l.ids["2"] = storage.Result{Cursor: storage.Cursor{Epoch: l.state.Epoch, Pos: l.state.Head}}
 	})
 	publishEvent(t, h, "2")
+	f.events("1", "2")
 	publishEvent(t, h, "3")
 	f.events("1", "2", "3")
 }

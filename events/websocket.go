@@ -70,9 +70,7 @@ func (h *Hub) RefuseWebSocket(w http.ResponseWriter, r *http.Request, p Peer, co
 }
 
 func (h *Hub) serveSocket(c *wsConn) {
-	if !h.connections.add(c) {
-		c.end(closeGoingAway, "server going away", false)
-	}
+	h.enroll(c)
 	switch c.sock.(type) {
 	case *net.TCPConn, *net.UnixConn, *tls.Conn:
 		// Nobody else looks at the connection: its reader needs a small goroutine,
