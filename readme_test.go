@@ -52,6 +52,9 @@ func TestReadmeExamples(t *testing.T) {
 			if a := s.post(`{"type":"step:started","sessionId":"demo","action":"hello"}`, alice); a.status != http.StatusCreated {
 				t.Errorf("post: %v", a)
 			}
+			if a := s.do(http.MethodPost, "/api/events/", "{}", asJSON); strings.Contains(example, "respond 404") && a.status != http.StatusNotFound {
+				t.Errorf("a mistyped path: %v", a)
+			}
 			if a := s.get("/api/events/demo", alice); a.status != http.StatusOK || a.body["count"] == 0.0 {
 				t.Errorf("get: %v", a)
 			}

@@ -2,15 +2,11 @@ package events
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/gobwas/ws"
 
 	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/storage"
@@ -309,4 +305,3 @@ func newTestHub(t testing.TB, b Backend, changes ...func(*Config, *intervals)) *
 	t.Cleanup(h.Close)
 	return h
 }
-

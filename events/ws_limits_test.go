@@ -279,7 +279,7 @@ func TestWSClose(t *testing.T) {
 	polite.wantEnd()
 	silent.wantClose(closeGoingAway)
 	<-closed
-	if d := time.Since(began); d > 2100*time.Millisecond {
+	if d := time.Since(began); d > 2500*time.Millisecond { // 2 s, and a busy machine
 		t.Errorf("Close took %v", d)
 	}
 	if w, st := h.Counts(); w != 0 || st != 0 {

@@ -1,20 +1,12 @@
 package events
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/gobwas/ws"
 
 	"github.com/actionflows/lifeline/storage"
 )
@@ -259,4 +251,3 @@ func TestWSLifecycleWhileSubscribing(t *testing.T) {
 	late.sync()
 	first.sync()
 }
-

@@ -73,7 +73,7 @@ function follow(name) {
   problem('');
   el('session').value = name;
   el('hint').textContent = `curl ${new URL('api/events', base)} -H 'Content-Type: application/json' \\\n` +
-    `  -d '${JSON.stringify({ type: 'step:started', sessionId: name, action: 'hello' })}'`;
+    `  -d '${JSON.stringify({ type: 'step:started', sessionId: name, action: 'hello' }).replaceAll("'", "'\\''")}'`;
   setStatus('connecting', 'Connecting');
   // A fresh page shows the last 24 hours as far as they are kept.
   const since = new Date(Date.now() - 24 * 3600 * 1000).toISOString();
