@@ -8,8 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/actionflows/lifeline/storage"
 	"github.com/gobwas/ws"
+
+	"github.com/actionflows/lifeline/storage"
 )
 
 // received is one frame that a follower got.
