@@ -1,15 +1,14 @@
 package lifeline
 
 import (
-	"net"
-	"net/netip"
 	"slices"
-	"strings"
 
 	"go.uber.org/zap"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/actionflows/lifeline/events"
 )
 
 // warnIfOpenButClosed says at start that a site which others can reach has no
@@ -20,7 +19,7 @@ func (h *Handler) warnIfOpenButClosed(ctx caddy.Context) {
 		return
 	}
 	hosts := hostsOf(srv)
-	if !slices.ContainsFunc(hosts, func(host string) bool { return !isLoopbackHost(host) }) {
+	if !slices.ContainsFunc(hosts, func(host string) bool { return !events.IsLoopbackHost(host) }) {
 		return
 	}
 	h.logger.Warn("this site is not local and has no access line: only local clients and users that Caddy "+
@@ -60,16 +59,4 @@ func hostsOf(srv *caddyhttp.Server) []string {
 		}
 	}
 	return hosts
-}
-
-func isLoopbackHost(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.ToLower(strings.Trim(host, "[]"))
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.IsLoopback()
 }

@@ -243,7 +243,7 @@ func isLocal(r *http.Request) bool {
 	if !unix && !remoteIP(r).IsLoopback() {
 		return false
 	}
-	if !isLoopbackHost(r.Host) {
+	if !IsLoopbackHost(r.Host) {
 		return false
 	}
 	for name := range r.Header {

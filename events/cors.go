@@ -68,9 +68,9 @@ func sameOrigin(origin string, r *http.Request) bool {
 	return r.Host != "" && host == normalHost(r.Host, scheme)
 }
 
-// isLoopbackHost reports whether a Host header names this machine: localhost, a
+// IsLoopbackHost reports whether a Host header names this machine: localhost, a
 // name below it, or a loopback address, with or without port.
-func isLoopbackHost(host string) bool {
+func IsLoopbackHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	} else {
