@@ -187,6 +187,10 @@ func TestWSClockwork(t *testing.T) {
 	}
 	after(8 * time.Second)
 	c.sync() // not idle: no pong message is due 7 s later
+	// The answer is here before the writer has noted when it left.
+	eventually(t, "the note of the last write", func() bool {
+		return h.connections.sockets()[0].sent.Load() == h.now().UnixNano()
+	})
 	after(7 * time.Second)
 	sweep()
 	after(10 * time.Second)
