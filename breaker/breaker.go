@@ -12,38 +12,50 @@ import (
 type Breaker struct {
 	// What a call through a closed breaker reads comes first, apart from the
 	// counters, so that counting does not slow down other calls.
-	word  atomic.Uint64 // a word
-	plain bool          // a nil error is a success that nobody counts
-	cfg   Config        // complete; never changes
+	word atomic.Uint64 // a word
+	toil toil
+	// mu guards the next four, which fill the word and hardly ever change.
+	done     bool      // Close was called
+	draining bool      // a goroutine runs the events
+	hold     HoldState // zero if not held
+	lastSlot uint32    // id of the youngest slot ever
+	rules    *rules    // nil: FailureThreshold alone
+	cfg      Config    // complete; never changes
 
 	openErr atomic.Pointer[OpenError] // of the last trip or forced-open hold
 
 	lastFailure atomic.Int64 // Unix time in ns; 0 before the first
 	rejected    atomic.Uint64
-	successes   atomic.Uint64 // only with cfg.Metrics
+	successes   atomic.Uint64 // unless toil is none
 	failures    atomic.Uint64
 	ignored     atomic.Uint64
 
 	// mu orders the transitions. While closed, results change the payload of
 	// word without it; in every other phase word changes only under mu.
 	mu           sync.Mutex
-	done         bool          // Close was called
-	draining     bool          // a goroutine runs the events
-	hold         HoldState     // zero if not held
-	failureCount int           // in a row when the breaker left closed, and since
-	streak       int           // trips since the breaker was closed
+	failureCount int32         // in a row when the breaker left closed, and since
+	streak       int32         // trips since the breaker was closed
 	trips        uint64        // trips ever
 	until        time.Time     // end of open or of a hold; zero: none
 	timer        *time.Timer   // nil before the first need
 	slots        []slot        // the probes in flight, oldest first
-	lastSlot     uint64        // id of the youngest slot ever
 	changed      chan struct{} // closed at the next transition; nil if nobody waits
 	events       []func()      // hook calls due
 }
 
+// toil is how much there is to do for a call that finds the word idle, returns
+// no error, and finds the word unchanged.
+type toil uint8
+
+const (
+	allOf   toil = iota // as for any other call
+	counted             // it is counted as a success
+	none                // nothing
+)
+
 // slot is the right of one call to probe while half-open.
 type slot struct {
-	id       uint64
+	id       uint32
 	deadline time.Time
 }
 
@@ -56,7 +68,16 @@ func New(cfg Config) (*Breaker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, fmt.Errorf("breaker %q: %w", cfg.Name, err)
 	}
-	b := &Breaker{cfg: cfg, plain: cfg.Classify == nil && !cfg.Metrics}
+	b := &Breaker{cfg: cfg}
+	b.rules = newRules(cfg, &b.successes)
+	switch {
+	case cfg.Classify != nil || b.rules != nil && b.rules.timed:
+		b.toil = allOf
+	case cfg.Metrics || cfg.Adaptive:
+		b.toil = counted
+	default:
+		b.toil = none
+	}
 	if b.cfg.Classify == nil {
 		b.cfg.Classify = DefaultClassify
 	}
@@ -95,8 +116,11 @@ func (b *Breaker) Close() {
 	b.schedule(time.Time{}, time.Time{})
 }
 
+func (b *Breaker) adaptive() bool { return b.rules != nil && b.rules.learner != nil }
+
 func (b *Breaker) load() word { return word(b.word.Load()) }
 
 func (b *Breaker) swap(from, to word) bool {
+	interleave()
 	return b.word.CompareAndSwap(uint64(from), uint64(to))
 }

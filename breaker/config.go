@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Defaults of [Config], [Backoff] and [WatchConfig].
+// Defaults of [Config], [Backoff], [Rate], [Slow] and [WatchConfig].
 const (
 	DefaultFailureThreshold = 5
 	DefaultResetTimeout     = 30 * time.Second
@@ -17,6 +17,10 @@ const (
 	DefaultBackoffJitter    = 0.1
 	DefaultProbes           = 1
 	DefaultProbeSuccesses   = 1
+
+	DefaultWindow   = 10 * time.Second
+	DefaultMinCalls = 20
+	DefaultShare    = 0.5
 
 	DefaultWatchEvery     = 5 * time.Second
 	DefaultWatchOpenEvery = 250 * time.Millisecond
@@ -58,6 +62,20 @@ type Config struct {
 	// interrupted, but its result is void. Default ResetTimeout.
 	ProbeTimeout time.Duration
 
+	// Rate opens the breaker also when too large a share of calls fails. Default
+	// nil: off.
+	Rate *Rate
+
+	// Slow opens the breaker when too large a share of calls is slow. Default
+	// nil: off.
+	Slow *Slow
+
+	// Adaptive replaces FailureThreshold by a threshold that is learned from how
+	// often the dependency fails when all is well, as soon as 500 calls have been
+	// seen. FailureThreshold, which holds until then, is then at most 511. See
+	// docs/breaker.md for the rule and its sources. Default false: off.
+	Adaptive bool
+
 	// Classify decides what the result of a call says about the dependency.
 	// ctx and err are those of the call; err may be nil. It is called from many
 	// goroutines at once. An Outcome that is none of the constants counts as
@@ -95,6 +113,38 @@ type Backoff struct {
 	Jitter float64
 }
 
+// Rate is the rule that a failure opens the breaker if, with it, at least the
+// share Share of the calls that ended within the last Window failed, and these
+// were at least MinCalls. Ignored calls are not among them. It holds beside
+// FailureThreshold: whichever is met first opens the breaker. It costs a reading
+// of the clock and a lock per call.
+type Rate struct {
+	// Share is greater than 0 and at most 1. Default 0.5.
+	Share float64
+	// Window moves on in steps of a tenth of itself. Default 10 s.
+	Window time.Duration
+	// MinCalls is at least 1. Default 20.
+	MinCalls int
+}
+
+// Slow is the rule that a slow call opens the breaker if, with it, at least the
+// share Share of the calls that ended within the last Window took longer than
+// Over, and these were at least MinCalls. Failed calls are among them, ignored
+// calls are not. A slow success counts as a success for FailureThreshold and
+// Rate; while half-open it counts as a failure, [ErrSlow]. It costs two readings
+// of the clock and a lock per call.
+type Slow struct {
+	// Over is the longest time that a call may take without being slow. It has
+	// no default.
+	Over time.Duration
+	// Share is greater than 0 and at most 1. Default 0.5.
+	Share float64
+	// Window moves on in steps of a tenth of itself. Default 10 s.
+	Window time.Duration
+	// MinCalls is at least 1. Default 20.
+	MinCalls int
+}
+
 // withDefaults replaces zero values. It leaves invalid values as they are.
 func (c Config) withDefaults() Config {
 	c.FailureThreshold = orDefault(c.FailureThreshold, DefaultFailureThreshold)
@@ -105,22 +155,65 @@ func (c Config) withDefaults() Config {
 	c.Probes = orDefault(c.Probes, DefaultProbes)
 	c.ProbeSuccesses = orDefault(c.ProbeSuccesses, DefaultProbeSuccesses)
 	c.ProbeTimeout = orDefault(c.ProbeTimeout, c.ResetTimeout)
+	if c.Rate != nil {
+		r := *c.Rate
+		r.Share = orDefault(r.Share, DefaultShare)
+		r.Window = orDefault(r.Window, DefaultWindow)
+		r.MinCalls = orDefault(r.MinCalls, DefaultMinCalls)
+		c.Rate = &r
+	}
+	if c.Slow != nil {
+		s := *c.Slow
+		s.Share = orDefault(s.Share, DefaultShare)
+		s.Window = orDefault(s.Window, DefaultWindow)
+		s.MinCalls = orDefault(s.MinCalls, DefaultMinCalls)
+		c.Slow = &s
+	}
 	return c
 }
 
 // validate reports every field that is out of its range, by name.
 func (c Config) validate() error {
 	factor, jitter := c.Backoff.Factor, c.Backoff.Jitter
+	threshold := maxFailures
+	if c.Adaptive {
+		threshold = maxRun
+	}
 	return errors.Join(
-		count("FailureThreshold", c.FailureThreshold, maxFailures),
+		count("FailureThreshold", c.FailureThreshold, threshold),
 		duration("ResetTimeout", c.ResetTimeout),
 		check(factor >= 1 && factor <= math.MaxFloat64, "Backoff.Factor", factor, "at least 1 and finite"),
 		duration("Backoff.Max", c.Backoff.Max),
 		check(c.Backoff.Max >= c.ResetTimeout, "Backoff.Max", c.Backoff.Max, "at least ResetTimeout"),
-		check(jitter > 0 && jitter <= 1, "Backoff.Jitter", jitter, "greater than 0 and at most 1"),
+		share("Backoff.Jitter", jitter),
 		count("Probes", c.Probes, maxProbes),
 		count("ProbeSuccesses", c.ProbeSuccesses, maxProbes),
 		duration("ProbeTimeout", c.ProbeTimeout),
+		c.Rate.validate(),
+		c.Slow.validate(),
+	)
+}
+
+func (r *Rate) validate() error {
+	if r == nil {
+		return nil
+	}
+	return errors.Join(
+		share("Rate.Share", r.Share),
+		duration("Rate.Window", r.Window),
+		count("Rate.MinCalls", r.MinCalls, math.MaxInt32),
+	)
+}
+
+func (s *Slow) validate() error {
+	if s == nil {
+		return nil
+	}
+	return errors.Join(
+		duration("Slow.Over", s.Over),
+		share("Slow.Share", s.Share),
+		duration("Slow.Window", s.Window),
+		count("Slow.MinCalls", s.MinCalls, math.MaxInt32),
 	)
 }
 
@@ -154,6 +247,10 @@ func check(ok bool, field string, value any, want string) error {
 
 func count(field string, n, most int) error {
 	return check(n >= 1 && n <= most, field, n, fmt.Sprintf("at least 1 and at most %d", most))
+}
+
+func share(field string, f float64) error {
+	return check(f > 0 && f <= 1, field, f, "greater than 0 and at most 1")
 }
 
 func duration(field string, d time.Duration) error {

@@ -35,6 +35,18 @@ var invalidConfigs = []struct {
 	{"ProbeSuccesses", breaker.Config{ProbeSuccesses: 4096}},
 	{"ProbeTimeout", breaker.Config{ProbeTimeout: -1}},
 	{"ProbeTimeout", breaker.Config{ProbeTimeout: math.MaxInt64}},
+	{"FailureThreshold", breaker.Config{FailureThreshold: 512, Adaptive: true}},
+	{"Rate.Share", breaker.Config{Rate: &breaker.Rate{Share: 1.01}}},
+	{"Rate.Share", breaker.Config{Rate: &breaker.Rate{Share: -0.1}}},
+	{"Rate.Share", breaker.Config{Rate: &breaker.Rate{Share: math.NaN()}}},
+	{"Rate.Window", breaker.Config{Rate: &breaker.Rate{Window: -1}}},
+	{"Rate.MinCalls", breaker.Config{Rate: &breaker.Rate{MinCalls: -1}}},
+	{"Slow.Over", breaker.Config{Slow: &breaker.Slow{}}},
+	{"Slow.Over", breaker.Config{Slow: &breaker.Slow{Over: -1}}},
+	{"Slow.Share", breaker.Config{Slow: &breaker.Slow{Over: 1, Share: 2}}},
+	{"Slow.Window", breaker.Config{Slow: &breaker.Slow{Over: 1, Window: math.MaxInt64}}},
+	{"Slow.MinCalls", breaker.Config{Slow: &breaker.Slow{Over: 1, MinCalls: 1 << 31}}},
+	{"Rate.Share Slow.Over", breaker.Config{Rate: &breaker.Rate{Share: 2}, Slow: &breaker.Slow{}}},
 	{"Probes ProbeTimeout", breaker.Config{Probes: -1, ProbeTimeout: -1}},
 }
 
@@ -43,6 +55,9 @@ func TestLimitsThemselvesAreValid(t *testing.T) {
 		{},
 		{FailureThreshold: 1<<24 - 1, Probes: 4095, ProbeSuccesses: 4095},
 		{ResetTimeout: 1, ProbeTimeout: 1, Backoff: breaker.Backoff{Factor: 1, Max: 1, Jitter: 1}},
+		{FailureThreshold: 511, Adaptive: true},
+		{Rate: &breaker.Rate{Share: 1, Window: 1, MinCalls: 1}},
+		{Slow: &breaker.Slow{Over: 1, Share: 1, Window: 1, MinCalls: 1<<31 - 1}},
 		{ResetTimeout: time.Hour}, // the default of Backoff.Max gives way
 	} {
 		if _, err := breaker.New(cfg); err != nil {

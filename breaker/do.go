@@ -7,16 +7,89 @@ import "context"
 // by Classify, how the call counts, and the error is returned as it is.
 //
 // A panic or [runtime.Goexit] in op counts as a failure and goes on unwinding.
-func Do[T any](ctx context.Context, b *Breaker, op func(context.Context) (T, error)) (T, error) {
+func Do[T any](ctx context.Context, b *Breaker, op func(context.Context) (T, error)) (v T, err error) {
+	w := b.load()
+	if !w.idle() || b.toil == allOf {
+		return do(ctx, b, w, op)
+	}
+	// The healthy call, without the weight of a Token.
+	c := call{b: b, word: w, inside: true}
+	defer c.unwound()
+	v, err = op(ctx)
+	c.inside = false
+	if err != nil || b.load() != w {
+		c.settle(ctx, err)
+	} else if b.toil == counted {
+		b.successes.Add(1)
+	}
+	return v, err
+}
+
+// do is Do for every other case; w is the word just seen.
+func do[T any](ctx context.Context, b *Breaker, w word, op func(context.Context) (T, error)) (v T, err error) {
+	if w.phase() == open {
+		return v, b.reject()
+	}
 	token, err := b.Acquire()
 	if err != nil {
-		var zero T
-		return zero, err
+		return v, err
 	}
 	defer token.abandon()
-	v, err := op(ctx)
+	v, err = op(ctx)
 	token.Done(ctx, err)
 	return v, err
+}
+
+// call is a call by Do or Run that was admitted by an idle word.
+type call struct {
+	b      *Breaker
+	word   word
+	inside bool // the operation has not returned
+}
+
+// unwound counts an operation that did not return. It is meant to be deferred.
+func (c *call) unwound() {
+	if c.inside {
+		c.b.fail(c.word, 0, ErrPanic)
+	}
+}
+
+func (c *call) settle(ctx context.Context, err error) {
+	t := Token{b: c.b, word: c.word}
+	t.Done(ctx, err)
+}
+
+// Run is [Do] for an operation without a result.
+func (b *Breaker) Run(ctx context.Context, op func(context.Context) error) (err error) {
+	w := b.load()
+	if !w.idle() || b.toil == allOf {
+		return b.run(ctx, w, op)
+	}
+	c := call{b: b, word: w, inside: true}
+	defer c.unwound()
+	err = op(ctx)
+	c.inside = false
+	if err != nil || b.load() != w {
+		c.settle(ctx, err)
+	} else if b.toil == counted {
+		b.successes.Add(1)
+	}
+	return err
+}
+
+// run is Run for every other case; w is the word just seen.
+func (b *Breaker) run(ctx context.Context, w word, op func(context.Context) error) error {
+	if w.phase() == open {
+		return b.reject()
+	}
+	token, err := b.Acquire()
+	if err != nil {
+		return err
+	}
+	defer token.abandon()
+	err = op(ctx)
+	token.Done(ctx, err)
+	return err
 }
 
 // DoOr is [Do] with a second way: if the call is rejected, or op returns an
@@ -33,18 +106,6 @@ func DoOr[T any](
 		return v, err
 	}
 	return fallback(ctx, err)
-}
-
-// Run is [Do] for an operation without a result.
-func (b *Breaker) Run(ctx context.Context, op func(context.Context) error) error {
-	token, err := b.Acquire()
-	if err != nil {
-		return err
-	}
-	defer token.abandon()
-	err = op(ctx)
-	token.Done(ctx, err)
-	return err
 }
 
 // Typed is a view of a breaker for operations with results of one type. Many

@@ -17,6 +17,12 @@
 // [*OpenError]. Half-open: at most Probes calls at a time go through to try
 // the dependency, the others are rejected.
 //
+// Three rules beside the count of consecutive failures may open a closed breaker,
+// each off until it is asked for: [Rate] for a share of failures in a window of
+// time, [Slow] for a share of slow calls, and Config.Adaptive, which learns how
+// many failures are normal and trips when more come than chance explains. And
+// [Breaker.Watch] opens and closes it by probes of its own.
+//
 // An operator can set two holds beside them: [ForcedOpen] rejects every call
 // and [Disabled] admits every call, whatever the dependency does, until the
 // hold is released or expires.
@@ -60,8 +66,10 @@
 // # Cost
 //
 // A call through a closed breaker is two atomic loads: no store, no lock, no
-// clock, no allocation. A rejection allocates nothing and reads no clock. A
-// breaker owns no goroutine and, from its first trip on, one timer.
+// clock, no allocation. Counting successes (Config.Metrics) and Config.Adaptive
+// add one atomic addition; [Rate] and [Slow] add a lock and one or two readings of
+// the clock. A rejection allocates nothing and reads no clock. A breaker takes 320
+// bytes and owns no goroutine and, from its first trip on, one timer.
 //
 // The whole state (generation, counters, state) is one 64-bit word. A mutex
 // orders the changes of state; results change the counters by compare-and-swap,

@@ -18,6 +18,10 @@ var ErrPanic = errors.New("breaker: the operation panicked or exited its gorouti
 // [Token.Report], which names no error.
 var ErrReported = errors.New("breaker: failure reported")
 
+// ErrSlow is the error that stands for a call that succeeded but took longer than
+// [Slow] allows. Only hooks and [OpenError.Cause] show it.
+var ErrSlow = errors.New("breaker: the call was too slow")
+
 // OpenError is the error of a rejected call: the operation was not started. It
 // matches [ErrOpen]. It does not unwrap to Cause, for the rejected call did not
 // meet that error itself.

@@ -27,6 +27,9 @@ type Reason string
 // The reasons of transitions.
 const (
 	ReasonFailures     Reason = "failures"      // FailureThreshold was reached
+	ReasonRate         Reason = "rate"          // the share of failures reached Rate
+	ReasonSlow         Reason = "slow"          // the share of slow calls reached Slow
+	ReasonAdaptive     Reason = "adaptive"      // more failures than Adaptive has learned to expect
 	ReasonProbeFailed  Reason = "probe-failed"  // a call admitted while half-open failed
 	ReasonResetTimeout Reason = "reset-timeout" // the time open has passed
 	ReasonRecovered    Reason = "recovered"     // ProbeSuccesses was reached

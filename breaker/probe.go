@@ -7,13 +7,17 @@ import (
 
 // settleProbe counts the result of a call that was admitted while half-open, if
 // it still has its slot. A transition takes all slots away.
-func (b *Breaker) settleProbe(id uint64, o Outcome, err error) {
+func (b *Breaker) settleProbe(id uint32, o Outcome, err error) {
 	b.mu.Lock()
 	defer b.unlock()
-	if !b.freeSlot(id) {
+	s, ok := b.freeSlot(id)
+	if !ok {
 		return
 	}
 	w := b.load()
+	if o == Success && b.rules.tooSlow(time.Since(s.deadline.Add(-b.cfg.ProbeTimeout))) {
+		o, err = Failure, ErrSlow
+	}
 	switch o {
 	case Success:
 		b.noteSuccess()
@@ -33,15 +37,16 @@ func (b *Breaker) settleProbe(id uint64, o Outcome, err error) {
 	}
 }
 
-// freeSlot returns false if the slot is no longer there. The caller holds mu
-// and takes the probe out of the word.
-func (b *Breaker) freeSlot(id uint64) bool {
+// freeSlot takes a slot out, and returns false if it is no longer there. The
+// caller holds mu and takes the probe out of the word.
+func (b *Breaker) freeSlot(id uint32) (slot, bool) {
 	i := slices.IndexFunc(b.slots, func(s slot) bool { return s.id == id })
 	if i < 0 {
-		return false
+		return slot{}, false
 	}
+	s := b.slots[i]
 	b.slots = slices.Delete(b.slots, i, i+1)
-	return true
+	return s, true
 }
 
 // expireSlots frees the slots of probes that have been silent for too long, and

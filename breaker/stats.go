@@ -49,6 +49,10 @@ type Stats struct {
 	// admits a call; 0 if it is not open, or if a hold has no end.
 	RetryIn int64 `json:"retryIn"`
 
+	// LearnedShare is the share of failures that Adaptive takes for normal, nil
+	// (absent) unless Config.Adaptive is set.
+	LearnedShare *float64 `json:"learnedShare,omitempty"`
+
 	// Held is the hold, nil (null) without one.
 	Held *Held `json:"held"`
 }
@@ -69,7 +73,7 @@ func (b *Breaker) Stats() Stats {
 	s := Stats{
 		Name:         b.cfg.Name,
 		State:        w.phase().state(),
-		FailureCount: b.failureCount,
+		FailureCount: int(b.failureCount),
 		TotalTrips:   b.trips,
 		Generation:   w.generation(),
 		Rejected:     b.rejected.Load(),
@@ -77,7 +81,7 @@ func (b *Breaker) Stats() Stats {
 		Ignored:      b.ignored.Load(),
 	}
 	if w.phase() == closed {
-		s.FailureCount = w.failures()
+		s.FailureCount = b.consecutive(w)
 	}
 	if ns := b.lastFailure.Load(); ns != 0 {
 		t := time.Unix(0, ns).UTC()
@@ -86,6 +90,10 @@ func (b *Breaker) Stats() Stats {
 	if b.cfg.Metrics {
 		n := b.successes.Load()
 		s.Successes = &n
+	}
+	if b.adaptive() {
+		share := b.rules.learner.share
+		s.LearnedShare = &share
 	}
 	if s.State == Open && !b.until.IsZero() {
 		left := max(0, time.Until(b.until))

@@ -13,9 +13,9 @@ import (
 // A Token must not be copied after its first use, nor used by several goroutines
 // at once. The zero Token is settled.
 type Token struct {
-	b     *Breaker // nil once settled
-	epoch word     // of the admission
-	slot  uint64   // of a probe; 0 otherwise
+	b    *Breaker // nil once settled
+	word word     // at the admission; without payload unless Adaptive needs it
+	mark uint64   // of a probe, its slot; otherwise, with Slow, when the call began
 }
 
 // Acquire asks for the admission of one call. If the breaker rejects it, the
@@ -32,29 +32,38 @@ type Token struct {
 // Unlike [Do], it cannot see a panic in the call: where that matters, defer a
 // Report of Failure, which does nothing after Done.
 func (b *Breaker) Acquire() (Token, error) {
-	if w := b.load(); w.phase() == closed {
-		return Token{b: b, epoch: w.epoch()}, nil
+	if w := b.load(); w.idle() && b.toil != allOf {
+		return Token{b: b, word: w}, nil
 	}
 	return b.acquire()
 }
 
-// acquire is Acquire for all phases.
+// acquire is Acquire for all cases.
 func (b *Breaker) acquire() (Token, error) {
 	switch w := b.load(); w.phase() {
 	case closed, disabled:
-		return Token{b: b, epoch: w.epoch()}, nil
+		return b.token(w), nil
 	case halfOpen:
 		if w.probes() < b.cfg.Probes {
 			return b.acquireProbe()
 		}
 	default: // open, or held open
 	}
-	return b.reject()
+	return Token{}, b.reject()
 }
 
-func (b *Breaker) reject() (Token, error) {
+// token admits a call that takes no slot.
+func (b *Breaker) token(w word) Token {
+	if b.rules == nil {
+		return Token{b: b, word: w.epoch()}
+	}
+	return Token{b: b, word: w, mark: b.rules.begin()}
+}
+
+// reject counts a rejection and returns its error.
+func (b *Breaker) reject() error {
 	b.rejected.Add(1)
-	return Token{}, b.openErr.Load()
+	return b.openErr.Load()
 }
 
 // acquireProbe takes a slot if the breaker is still half-open and one is free.
@@ -63,7 +72,7 @@ func (b *Breaker) acquireProbe() (Token, error) {
 	defer b.mu.Unlock()
 	switch w := b.load(); w.phase() {
 	case closed, disabled:
-		return Token{b: b, epoch: w.epoch()}, nil
+		return b.token(w), nil
 	case halfOpen:
 		if w.probes() == b.cfg.Probes {
 			break
@@ -76,25 +85,32 @@ func (b *Breaker) acquireProbe() (Token, error) {
 		if len(b.slots) == 1 {
 			b.schedule(s.deadline, now)
 		}
-		return Token{b: b, epoch: w.epoch(), slot: s.id}, nil
+		return Token{b: b, word: w.epoch(), mark: uint64(s.id)}, nil
 	default: // open, or held open
 	}
-	return b.reject()
+	return Token{}, b.reject()
 }
 
 // Done settles the token with the result of its call, which Classify judges. ctx
 // is the context that the call was made with.
 func (t *Token) Done(ctx context.Context, err error) {
-	b := t.b
-	if b == nil {
-		return
-	}
 	// An unchanged word has nothing to clear: the common case ends here.
-	if err == nil && b.plain && b.load() == t.epoch {
+	if b := t.b; err == nil && b != nil && b.toil != allOf && t.word.idle() && b.load() == t.word {
 		t.b = nil
+		if b.toil == counted {
+			b.successes.Add(1)
+		}
 		return
 	}
-	t.settle(b.cfg.Classify(ctx, err), err)
+	t.done(ctx, err)
+}
+
+// done is Done for all cases.
+func (t *Token) done(ctx context.Context, err error) {
+	if t.b == nil {
+		return
+	}
+	t.settle(t.b.cfg.Classify(ctx, err), err)
 }
 
 // Report settles the token with an outcome that the caller has judged. A failure
@@ -116,102 +132,18 @@ func (t *Token) abandon() {
 }
 
 func (t *Token) settle(o Outcome, err error) {
-	b, epoch, id := t.b, t.epoch, t.slot
+	b, w, mark := t.b, t.word, t.mark
 	t.b = nil
 	switch {
-	case id != 0:
-		b.settleProbe(id, o, err)
+	case w.phase() == halfOpen:
+		b.settleProbe(uint32(mark), o, err)
 	case o == Success:
-		b.succeed(epoch)
+		b.succeed(w, mark)
 	case o == Ignore:
-		if b.load().epoch() == epoch {
+		if b.load().epoch() == w.epoch() {
 			b.ignored.Add(1)
 		}
 	default:
-		b.fail(epoch, err)
+		b.fail(w, mark, err)
 	}
-}
-
-// succeed counts the success of a call admitted in epoch, closed or disabled.
-func (b *Breaker) succeed(epoch word) {
-	for {
-		w := b.load()
-		if w.epoch() != epoch {
-			return
-		}
-		if w == epoch || b.swap(w, epoch) {
-			b.noteSuccess()
-			return
-		}
-	}
-}
-
-// fail counts the failure of a call admitted in epoch, closed or disabled.
-func (b *Breaker) fail(epoch word, err error) {
-	now := time.Now()
-	for b.cfg.Hooks.OnFailure == nil {
-		w := b.load()
-		if w.epoch() != epoch {
-			return
-		}
-		if w.phase() != closed || w.failures()+1 >= b.cfg.FailureThreshold {
-			break
-		}
-		if b.swap(w, w+oneFailure) {
-			b.noteFailure(w, SourceCall, err, now, w.failures()+1)
-			return
-		}
-	}
-	b.mu.Lock()
-	defer b.unlock()
-	for !b.failLocked(epoch, err, now) {
-		continue // a result came between
-	}
-}
-
-// failLocked is one attempt to count a failure under mu. It returns false if
-// another result came between, which must be looked at first.
-func (b *Breaker) failLocked(epoch word, err error, now time.Time) bool {
-	w := b.load()
-	if w.epoch() != epoch || b.done {
-		return true
-	}
-	n := w.failures() + 1
-	switch {
-	case w.phase() == disabled:
-		b.noteFailure(w, SourceCall, err, now, b.failureCount)
-		return true
-	case n >= b.cfg.FailureThreshold:
-		return b.trip(w, change{
-			reason: ReasonFailures, at: now,
-			cause: err, failures: 1, source: SourceCall,
-		})
-	case b.swap(w, w+oneFailure):
-		b.noteFailure(w, SourceCall, err, now, n)
-		return true
-	default:
-		return false
-	}
-}
-
-func (b *Breaker) noteSuccess() {
-	if b.cfg.Metrics {
-		b.successes.Add(1)
-	}
-}
-
-// noteFailure records a failure that counted while the word was w, the count-th
-// in a row. The caller holds mu if there is an OnFailure hook.
-func (b *Breaker) noteFailure(w word, source Source, err error, at time.Time, count int) {
-	b.failures.Add(1)
-	b.lastFailure.Store(at.UnixNano())
-	hook := b.cfg.Hooks.OnFailure
-	if hook == nil {
-		return
-	}
-	f := FailureInfo{
-		Name: b.cfg.Name, State: w.phase().state(), Source: source,
-		Err: err, At: at, FailureCount: count,
-	}
-	b.emit(func() { hook(f) })
 }

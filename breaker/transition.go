@@ -27,7 +27,8 @@ func (b *Breaker) apply(w word, c change) bool {
 		return false
 	}
 	b.hold, b.until = c.hold, c.until
-	b.failureCount += c.failures
+	b.rules.restart(c.at)
+	b.failureCount += int32(c.failures)
 	switch c.to {
 	case open:
 		b.trips++
@@ -40,7 +41,7 @@ func (b *Breaker) apply(w word, c change) bool {
 	b.schedule(c.until, c.at)
 	switch c.source {
 	case SourceCall:
-		b.noteFailure(w, c.source, c.cause, c.at, b.failureCount)
+		b.noteFailure(w, c.source, c.cause, c.at, int(b.failureCount))
 	case SourceWatch:
 		b.noteFailure(w, c.source, c.cause, c.at, c.failures)
 	}
@@ -57,7 +58,7 @@ func (b *Breaker) move(w word, p phase) bool {
 		return false
 	}
 	if w.phase() == closed {
-		b.failureCount = w.failures()
+		b.failureCount = int32(b.consecutive(w))
 	}
 	b.slots = b.slots[:0]
 	if b.changed != nil {
@@ -76,7 +77,7 @@ func (b *Breaker) announce(from State, c change) {
 	t := Transition{
 		Name: b.cfg.Name, From: from, To: c.to.state(),
 		Reason: c.reason, Cause: c.cause, At: c.at, Held: c.hold,
-		FailureCount: b.failureCount, TotalTrips: b.trips, Generation: b.load().generation(),
+		FailureCount: int(b.failureCount), TotalTrips: b.trips, Generation: b.load().generation(),
 	}
 	if !c.until.IsZero() {
 		t.RetryIn = c.until.Sub(c.at)
@@ -88,7 +89,7 @@ func (b *Breaker) announce(from State, c change) {
 // caller holds mu.
 func (b *Breaker) trip(w word, c change) bool {
 	c.to = open
-	c.until = c.at.Add(b.cfg.timeout(b.streak+1, rand.Float64()))
+	c.until = c.at.Add(b.cfg.timeout(int(b.streak)+1, rand.Float64()))
 	// The error must be there before the first call can be rejected. Should
 	// apply fail, no call is, and nobody sees it.
 	b.openErr.Store(&OpenError{Name: b.cfg.Name, Cause: c.cause, until: c.until})

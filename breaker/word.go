@@ -7,8 +7,13 @@ package breaker
 //
 // The payload is the number of consecutive failures while closed; while
 // half-open its lower half is the number of probes in flight and its upper half
-// the number of successful probes; otherwise it is zero. The generation grows
-// with every change of phase and wraps after 137 billion of them.
+// the number of successful probes; otherwise it is zero. With the adaptive rule
+// the payload while closed is
+//
+//	| score: 14 bits | spread: 1 bit | consecutive failures: 9 bits |
+//
+// The generation grows with every change of phase and wraps after 137 billion of
+// them.
 type word uint64
 
 // phase is the state of the machine: the three public states and the two holds.
@@ -26,9 +31,13 @@ const (
 	phaseBits   = 3
 	payloadBits = 24
 	probeBits   = payloadBits / 2
+	runBits     = 9
+	scoreBits   = payloadBits - runBits - 1
 
 	maxFailures = 1<<payloadBits - 1
 	maxProbes   = 1<<probeBits - 1
+	maxRun      = 1<<runBits - 1
+	maxScore    = 1<<scoreBits - 1
 
 	phaseMask   word = 1<<phaseBits - 1
 	payloadMask word = maxFailures << phaseBits
@@ -36,11 +45,15 @@ const (
 	oneFailure    word = 1 << phaseBits
 	oneProbe      word = 1 << phaseBits
 	oneSuccess    word = oneProbe << probeBits
+	spreadBit     word = 1 << (phaseBits + runBits)
 	oneGeneration word = 1 << (phaseBits + payloadBits)
 )
 
 func (w word) phase() phase       { return phase(w & phaseMask) }
 func (w word) generation() uint64 { return uint64(w >> (phaseBits + payloadBits)) }
+
+// idle reports whether the phase is closed and nothing is counted.
+func (w word) idle() bool { return w&(phaseMask|payloadMask) == 0 }
 
 // epoch is the word without its payload: what a result must match to count.
 func (w word) epoch() word { return w &^ payloadMask }
@@ -48,6 +61,25 @@ func (w word) epoch() word { return w &^ payloadMask }
 func (w word) failures() int  { return int(w & payloadMask >> phaseBits) }
 func (w word) probes() int    { return int(w >> phaseBits & maxProbes) }
 func (w word) successes() int { return int(w >> (phaseBits + probeBits) & maxProbes) }
+
+// run is the number of consecutive failures, with the adaptive rule.
+func (w word) run() int { return int(w >> phaseBits & maxRun) }
+
+// spread reports whether a call has failed that was admitted after the first
+// failure of this score.
+func (w word) spread() bool { return w&spreadBit != 0 }
+
+func (w word) score() int { return int(w >> (phaseBits + runBits + 1) & maxScore) }
+
+// scored is the word with the payload of the adaptive rule. Numbers too large for
+// their bits are the largest.
+func (w word) scored(score, run int, spread bool) word {
+	w = w.epoch() | word(min(run, maxRun))<<phaseBits | word(min(score, maxScore))<<(phaseBits+runBits+1)
+	if spread {
+		w |= spreadBit
+	}
+	return w
+}
 
 // next is the first word of the following generation, in phase p.
 func (w word) next(p phase) word {
