@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PORT ?= 8080
 ADMIN ?= localhost:2019
 PKG ?= ./...
+FUZZ ?= 1m
 
 GOLANGCI_VERSION := v2.15.0
 XCADDY_VERSION := v0.4.5
@@ -35,6 +36,17 @@ test: ## run every test; installs what the tests need
 	@scripts/need redis-server
 	@echo 'Building with the race detector. The first time takes about 6 minutes on two cores.'
 	go test -race -timeout 20m $(PKG)
+ifneq (,$(filter ./... ./breaker,$(PKG)))
+	go test -race -tags interleave -run Linearizable ./breaker
+endif
+
+.PHONY: mutants
+mutants: ## break the breaker on purpose and see its tests notice
+	go test -tags mutants -run MutantsAreCaught ./breaker
+
+.PHONY: fuzz
+fuzz: ## run random programs against the breaker for FUZZ (1m)
+	go test -run '^$$' -fuzz FuzzModel -fuzztime $(FUZZ) ./breaker
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## check style and common mistakes

@@ -12,8 +12,8 @@ import (
 type Breaker struct {
 	// What a call through a closed breaker reads comes first, apart from the
 	// counters, so that counting does not slow down other calls.
-	word atomic.Uint64 // a word
-	toil toil
+	word     atomic.Uint64 // a word
+	counting bool          // successes are counted
 	// mu guards the next four, which fill the word and hardly ever change.
 	done     bool      // Close was called
 	draining bool      // a goroutine runs the events
@@ -26,7 +26,7 @@ type Breaker struct {
 
 	lastFailure atomic.Int64 // Unix time in ns; 0 before the first
 	rejected    atomic.Uint64
-	successes   atomic.Uint64 // unless toil is none
+	successes   atomic.Uint64 // if counting
 	failures    atomic.Uint64
 	ignored     atomic.Uint64
 
@@ -42,16 +42,6 @@ type Breaker struct {
 	changed      chan struct{} // closed at the next transition; nil if nobody waits
 	events       []func()      // hook calls due
 }
-
-// toil is how much there is to do for a call that finds the word idle, returns
-// no error, and finds the word unchanged.
-type toil uint8
-
-const (
-	allOf   toil = iota // as for any other call
-	counted             // it is counted as a success
-	none                // nothing
-)
 
 // slot is the right of one call to probe while half-open.
 type slot struct {
@@ -70,13 +60,9 @@ func New(cfg Config) (*Breaker, error) {
 	}
 	b := &Breaker{cfg: cfg}
 	b.rules = newRules(cfg, &b.successes)
-	switch {
-	case cfg.Classify != nil || b.rules != nil && b.rules.timed:
-		b.toil = allOf
-	case cfg.Metrics || cfg.Adaptive:
-		b.toil = counted
-	default:
-		b.toil = none
+	b.counting = cfg.Metrics || cfg.Adaptive
+	if cfg.Classify != nil || b.rules != nil && b.rules.timed {
+		b.word.Store(uint64(longBit))
 	}
 	if b.cfg.Classify == nil {
 		b.cfg.Classify = DefaultClassify

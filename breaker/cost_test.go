@@ -19,14 +19,18 @@ func paths(tb testing.TB) map[string]func() {
 	ctx := context.Background()
 	b := newBreaker(tb, breaker.Config{})
 	counting := newBreaker(tb, breaker.Config{Metrics: true})
+	learning := newBreaker(tb, breaker.Config{Adaptive: true})
+	timing := newBreaker(tb, breaker.Config{Rate: &breaker.Rate{}, Slow: &breaker.Slow{Over: time.Hour}})
 	tripped := newBreaker(tb, breaker.Config{})
 	tripped.Trip(errDown)
 	return map[string]func(){
-		"closed/Do":      func() { _, _ = breaker.Do(ctx, b, succeed) },
-		"closed/DoOr":    func() { _, _ = breaker.DoOr(ctx, b, succeed, nil) },
-		"closed/Typed":   func() { _, _ = (breaker.Typed[int]{B: b}).Do(ctx, succeed) },
-		"closed/Run":     func() { _ = b.Run(ctx, run) },
-		"closed/metrics": func() { _, _ = breaker.Do(ctx, counting, succeed) },
+		"closed/Do":            func() { _, _ = breaker.Do(ctx, b, succeed) },
+		"closed/DoOr":          func() { _, _ = breaker.DoOr(ctx, b, succeed, nil) },
+		"closed/Typed":         func() { _, _ = (breaker.Typed[int]{B: b}).Do(ctx, succeed) },
+		"closed/Run":           func() { _ = b.Run(ctx, run) },
+		"closed/metrics":       func() { _, _ = breaker.Do(ctx, counting, succeed) },
+		"closed/adaptive":      func() { _, _ = breaker.Do(ctx, learning, succeed) },
+		"closed/rate and slow": func() { _, _ = breaker.Do(ctx, timing, succeed) },
 		"closed/two-step": func() {
 			if token, err := b.Acquire(); err == nil {
 				token.Done(ctx, nil)
@@ -78,22 +82,5 @@ func TestBreakerIsSmallAndOwnsNoGoroutine(t *testing.T) {
 	}
 	if n := runtime.NumGoroutine() - before; n > 0 {
 		t.Errorf("100 breakers own %d goroutines", n)
-	}
-}
-
-func BenchmarkPaths(b *testing.B) {
-	ctx := context.Background()
-	op := succeed
-	b.Run("bare", func(b *testing.B) {
-		for b.Loop() {
-			_, _ = op(ctx)
-		}
-	})
-	for name, call := range paths(b) {
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				call()
-			}
-		})
 	}
 }

@@ -130,7 +130,7 @@ func (b *Breaker) consecutive(w word) int {
 
 // noteSuccess records a success that counted.
 func (b *Breaker) noteSuccess() {
-	if b.cfg.Metrics || b.cfg.Adaptive {
+	if b.counting {
 		b.successes.Add(1)
 	}
 }

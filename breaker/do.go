@@ -9,8 +9,11 @@ import "context"
 // A panic or [runtime.Goexit] in op counts as a failure and goes on unwinding.
 func Do[T any](ctx context.Context, b *Breaker, op func(context.Context) (T, error)) (v T, err error) {
 	w := b.load()
-	if !w.idle() || b.toil == allOf {
-		return do(ctx, b, w, op)
+	if w.phase() == open {
+		return v, b.reject()
+	}
+	if !w.idle() {
+		return do(ctx, b, op)
 	}
 	// The healthy call, without the weight of a Token.
 	c := call{b: b, word: w, inside: true}
@@ -19,17 +22,14 @@ func Do[T any](ctx context.Context, b *Breaker, op func(context.Context) (T, err
 	c.inside = false
 	if err != nil || b.load() != w {
 		c.settle(ctx, err)
-	} else if b.toil == counted {
+	} else if b.counting {
 		b.successes.Add(1)
 	}
 	return v, err
 }
 
-// do is Do for every other case; w is the word just seen.
-func do[T any](ctx context.Context, b *Breaker, w word, op func(context.Context) (T, error)) (v T, err error) {
-	if w.phase() == open {
-		return v, b.reject()
-	}
+// do is Do for every other case.
+func do[T any](ctx context.Context, b *Breaker, op func(context.Context) (T, error)) (v T, err error) {
 	token, err := b.Acquire()
 	if err != nil {
 		return v, err
@@ -62,8 +62,11 @@ func (c *call) settle(ctx context.Context, err error) {
 // Run is [Do] for an operation without a result.
 func (b *Breaker) Run(ctx context.Context, op func(context.Context) error) (err error) {
 	w := b.load()
-	if !w.idle() || b.toil == allOf {
-		return b.run(ctx, w, op)
+	if w.phase() == open {
+		return b.reject()
+	}
+	if !w.idle() {
+		return b.run(ctx, op)
 	}
 	c := call{b: b, word: w, inside: true}
 	defer c.unwound()
@@ -71,17 +74,14 @@ func (b *Breaker) Run(ctx context.Context, op func(context.Context) error) (err 
 	c.inside = false
 	if err != nil || b.load() != w {
 		c.settle(ctx, err)
-	} else if b.toil == counted {
+	} else if b.counting {
 		b.successes.Add(1)
 	}
 	return err
 }
 
-// run is Run for every other case; w is the word just seen.
-func (b *Breaker) run(ctx context.Context, w word, op func(context.Context) error) error {
-	if w.phase() == open {
-		return b.reject()
-	}
+// run is Run for every other case.
+func (b *Breaker) run(ctx context.Context, op func(context.Context) error) error {
 	token, err := b.Acquire()
 	if err != nil {
 		return err

@@ -32,7 +32,7 @@ type Token struct {
 // Unlike [Do], it cannot see a panic in the call: where that matters, defer a
 // Report of Failure, which does nothing after Done.
 func (b *Breaker) Acquire() (Token, error) {
-	if w := b.load(); w.idle() && b.toil != allOf {
+	if w := b.load(); w.idle() {
 		return Token{b: b, word: w}, nil
 	}
 	return b.acquire()
@@ -95,9 +95,9 @@ func (b *Breaker) acquireProbe() (Token, error) {
 // is the context that the call was made with.
 func (t *Token) Done(ctx context.Context, err error) {
 	// An unchanged word has nothing to clear: the common case ends here.
-	if b := t.b; err == nil && b != nil && b.toil != allOf && t.word.idle() && b.load() == t.word {
+	if b := t.b; err == nil && b != nil && t.word.idle() && b.load() == t.word {
 		t.b = nil
-		if b.toil == counted {
+		if b.counting {
 			b.successes.Add(1)
 		}
 		return

@@ -120,7 +120,12 @@ func (b *Breaker) tick() {
 	if b.done {
 		return
 	}
-	w, now := b.load(), time.Now()
+	b.settleDue(time.Now())
+}
+
+// settleDue does what is due at now. The caller holds mu.
+func (b *Breaker) settleDue(now time.Time) {
+	w := b.load()
 	if w.phase() == halfOpen {
 		b.expireSlots(w, now)
 		return

@@ -3,7 +3,7 @@ package breaker
 // word is the state of a breaker in 64 bits, so that one atomic load sees all
 // of it and one compare-and-swap changes all of it:
 //
-//	| generation: 37 bits | payload: 24 bits | phase: 3 bits |
+//	| generation: 36 bits | long: 1 bit | payload: 24 bits | phase: 3 bits |
 //
 // The payload is the number of consecutive failures while closed; while
 // half-open its lower half is the number of probes in flight and its upper half
@@ -12,8 +12,9 @@ package breaker
 //
 //	| score: 14 bits | spread: 1 bit | consecutive failures: 9 bits |
 //
-// The generation grows with every change of phase and wraps after 137 billion of
-// them.
+// Long is set for good where every call takes the long way, so that the short way
+// has one thing to look at. The generation grows with every change of phase and
+// wraps after 69 billion of them.
 type word uint64
 
 // phase is the state of the machine: the three public states and the two holds.
@@ -46,14 +47,16 @@ const (
 	oneProbe      word = 1 << phaseBits
 	oneSuccess    word = oneProbe << probeBits
 	spreadBit     word = 1 << (phaseBits + runBits)
-	oneGeneration word = 1 << (phaseBits + payloadBits)
+	longBit       word = 1 << (phaseBits + payloadBits)
+	oneGeneration word = longBit << 1
 )
 
 func (w word) phase() phase       { return phase(w & phaseMask) }
-func (w word) generation() uint64 { return uint64(w >> (phaseBits + payloadBits)) }
+func (w word) generation() uint64 { return uint64(w >> (phaseBits + payloadBits + 1)) }
 
-// idle reports whether the phase is closed and nothing is counted.
-func (w word) idle() bool { return w&(phaseMask|payloadMask) == 0 }
+// idle reports whether the phase is closed, nothing is counted, and calls may
+// take the short way.
+func (w word) idle() bool { return w&(phaseMask|payloadMask|longBit) == 0 }
 
 // epoch is the word without its payload: what a result must match to count.
 func (w word) epoch() word { return w &^ payloadMask }

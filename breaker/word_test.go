@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 )
 
 func TestWordPartsDoNotMix(t *testing.T) {
@@ -25,7 +26,7 @@ func TestWordPartsDoNotMix(t *testing.T) {
 			t.Errorf("phase %d: next is %#x", p, next)
 		}
 	}
-	last := word(1<<37-1) * oneGeneration
+	last := word(1<<36-1) * oneGeneration
 	if next := last.next(halfOpen); next != word(halfOpen) {
 		t.Errorf("the generation after the last is %#x", next)
 	}
@@ -71,6 +72,26 @@ func TestLateTickDoesNothing(t *testing.T) {
 		if b.load() != before {
 			t.Errorf("a late tick changed %#x to %#x", before, b.load())
 		}
+	}
+}
+
+// After a Reset no timer runs, and one that has fired already finds nothing due.
+func TestResetStopsTheTimer(t *testing.T) {
+	b, err := New(Config{FailureThreshold: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	b.Trip(nil)
+	b.Reset()
+	if b.timer.Stop() {
+		t.Error("the timer of the trip still runs")
+	}
+	b.mu.Lock()
+	b.settleDue(time.Now().Add(time.Hour))
+	b.unlock()
+	if s := b.State(); s != Closed {
+		t.Errorf("the timer of the trip made it %v", s)
 	}
 }
 
