@@ -37,7 +37,7 @@ func protect(d storage.Driver, info StorageInfo, b *breaker.Breaker, logger *zap
 	case b == nil:
 		return resilient.NewBare(d), nil
 	case !info.Remote:
-		return resilient.NewGuarded(d, b), nil
+		return resilient.NewGuarded(resilient.GuardedConfig{Driver: d, Breaker: b, Logger: logger}), nil
 	}
 	logger.Warn(resilient.VolatileWarning, sourceStorage)
 	st, err := resilient.NewJournaled(resilient.JournaledConfig{Driver: d, Breaker: b, Logger: logger})

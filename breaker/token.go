@@ -91,6 +91,11 @@ func (b *Breaker) acquireProbe() (Token, error) {
 	return Token{}, b.reject()
 }
 
+// Probe reports whether the call was admitted while half-open, so that its success
+// may close the breaker: a caller whose calls differ in what they prove can then
+// report [Ignore] for one that proves too little. False once settled.
+func (t *Token) Probe() bool { return t.b != nil && t.word.phase() == halfOpen }
+
 // Done settles the token with the result of its call, which Classify judges. ctx
 // is the context that the call was made with.
 func (t *Token) Done(ctx context.Context, err error) {

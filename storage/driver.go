@@ -9,24 +9,30 @@ import (
 // to do, and nothing else. All methods are safe for concurrent use, return
 // promptly once ctx is done, and answer [ErrClosed] after Close.
 type Driver interface {
-	// Apply carries out ops in order and answers one Result for each. It is
-	// idempotent: applying the same operations again changes nothing and answers
-	// the first outcome. An operation that failed alone has its Result.Err set;
+	// Apply carries out ops and answers one Result for each. Operations on the
+	// same log, queue or collection are carried out in order; between others
+	// there is none. It is idempotent: applying the same operations again changes
+	// nothing and answers the first outcome (an Add or a Put needs its Link or
+	// Stamp for that). An operation that failed alone has its Result.Err set;
 	// the returned error is non-nil when the outcome of at least one operation
 	// is unknown or the backend as a whole is unusable, and then every Result
-	// without a known outcome carries it too. Operations on one log succeed or
-	// fail together.
+	// without a known outcome carries it too. Appends to one log succeed or fail
+	// together.
 	Apply(ctx context.Context, ops []Op) ([]Result, error)
-	// Take reads and removes up to max items of a queue, atomically.
+	// Take reads and removes the oldest items of a queue, at most max of them (0
+	// or more than MaxPage: MaxPage), atomically: no item is ever answered twice.
+	// An unknown queue is an empty one. When the answer is lost, so are its items.
 	Take(ctx context.Context, queue string, max int) ([]Item, error)
 	// ReadLog answers a page of a log, oldest entry first. An unknown log is an
 	// empty one, not an error.
 	ReadLog(ctx context.Context, log string, q LogQuery) (LogPage, error)
 	// Get answers one document, or [ErrNotFound].
 	Get(ctx context.Context, collection, id string) (Document, error)
-	// Scan answers documents of a collection that stand under an index value.
+	// Scan answers the documents that have q.Value in an index of a collection,
+	// or with index "" all of the collection, in ascending order of their ids.
 	Scan(ctx context.Context, collection, index string, q ScanQuery) ([]Document, error)
-	// Counters answers one member of a scope, or its top members.
+	// Counters answers one member of a scope, or its top members, highest first.
+	// An unknown scope or member is an empty answer.
 	Counters(ctx context.Context, collection, scope string, q CounterQuery) ([]Counter, error)
 	// Publish tells the other nodes something, best effort.
 	Publish(ctx context.Context, channel string, data []byte) error
@@ -40,85 +46,6 @@ type Driver interface {
 	// does nothing.
 	Close() error
 }
-
-// Op is one durable mutation: [Append], [Put], [Del], [Push], [Add] or [Drop].
-type Op interface{ op() }
-
-// Append adds one entry at the end of a log.
-type Append struct {
-	Log  string
-	ID   string // deduplicated within the log (see DedupWindow)
-	Data []byte // must not be changed afterwards
-	// MaxLen and MaxAge bound the log; 0 means unbounded. Trimming is lazy: up
-	// to 1.25 × MaxLen entries may be kept.
-	MaxLen   int
-	MaxAge   time.Duration
-	IfExists bool // append only when the log exists already
-
-	// Floor is the highest position the caller knows of in this log, in µs; the
-	// new position is above it.
-	Floor int64
-	// Epoch is the epoch under which the entry was accepted; 0 accepts any. An
-	// append for a deleted epoch is answered with ErrGone.
-	Epoch Epoch
-	// Link places the entry in its producer's chain; the zero Link is in none.
-	// The log takes number n only after n-1: a lower one is a duplicate, a
-	// higher one is answered with ErrGap.
-	Link Link
-	// Rebase takes Link.Number whatever the log's last number is, in a new
-	// epoch: what lies between is lost and readers are told.
-	Rebase bool
-}
-
-// Put writes a document; the writer with the highest Stamp wins.
-type Put struct {
-	Collection, ID string
-	Body           []byte
-	Stamp          Stamp
-	TTL            time.Duration
-	Indexes        map[string]string
-	MaxMembers     int
-	EvictBy        string
-}
-
-// Del removes a document unless a later Stamp has written it.
-type Del struct {
-	Collection, ID string
-	Stamp          Stamp
-}
-
-// Push adds an item at the end of a queue.
-type Push struct {
-	Queue, ID string
-	Data      []byte
-	Remaining time.Duration // the item expires after it
-	MaxLen    int           // a longer queue refuses it
-}
-
-// Add adds deltas to the fields of one member of a scope.
-type Add struct {
-	Collection, Scope, Member string
-	Deltas                    map[string]int64
-	IfExists                  bool
-}
-
-// Drop removes a scope with all that it holds.
-type Drop struct{ Scope string }
-
-func (*Append) op() {}
-func (*Put) op()    {}
-func (*Del) op()    {}
-func (*Push) op()   {}
-func (*Add) op()    {}
-func (*Drop) op()   {}
-
-// DedupWindow is the least number of ids per log that a driver remembers; it
-// remembers MaxLen ids where that is more, and keeps them DedupAge after the
-// last write.
-const (
-	DedupWindow = 10_000
-	DedupAge    = 24 * time.Hour
-)
 
 // Result is the outcome of one Op.
 type Result struct {
@@ -193,41 +120,3 @@ type LogPage struct {
 	// State is the log's state at the time of the read.
 	State LogState
 }
-
-// The remaining types belong to the operations on queues, documents and counters.
-type (
-	// Stamp orders the writers of a document.
-	Stamp struct {
-		Micros   int64
-		Producer Producer
-	}
-	// Item is one queued item.
-	Item struct {
-		ID       string
-		Data     []byte
-		Received time.Time
-	}
-	// Document is one record.
-	Document struct {
-		ID    string
-		Body  []byte
-		Stamp Stamp
-	}
-	// ScanQuery bounds a Scan.
-	ScanQuery struct {
-		Value string
-		After string
-		Limit int
-	}
-	// Counter is one member with its fields.
-	Counter struct {
-		Member string
-		Fields map[string]int64
-	}
-	// CounterQuery asks for one member, or with Top for the Top highest by Field.
-	CounterQuery struct {
-		Member string
-		Top    int
-		Field  string
-	}
-)

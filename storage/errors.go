@@ -16,6 +16,8 @@ var (
 	ErrGap = errors.New("the producer's previous entry is missing in the log")
 	// ErrGone: the log was deleted after the entry was accepted.
 	ErrGone = errors.New("the log was deleted after the entry was accepted")
+	// ErrFull: the queue has as many items as it may.
+	ErrFull = errors.New("the queue is full")
 	// ErrPoison: this entry or log can never be written (wrong type of a key, a
 	// script error); others can.
 	ErrPoison = errors.New("the log cannot be written")

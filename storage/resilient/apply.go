@@ -98,7 +98,19 @@ func (j *Journaled) append(ctx context.Context, ops []*storage.Append) ([]storag
 			return results, err
 		}
 	}
+	if j.breaker.State() == breaker.Open {
+		j.fallback.note(countPending(results))
+	}
 	return results, nil
+}
+
+func countPending(results []storage.Result) (n int) {
+	for i := range results {
+		if results[i].Pending {
+			n++
+		}
+	}
+	return n
 }
 
 // accept numbers ops and puts them into the journal, all or none. opened is

@@ -19,8 +19,10 @@ const (
 // compareSome compares the logs of one turn with the journal. Logs that could
 // not be read are compared again.
 func (j *Journaled) compareSome(ctx context.Context) error {
-	j.lane.Lock()
-	defer j.lane.Unlock()
+	if err := j.lane.lock(ctx); err != nil {
+		return err
+	}
+	defer j.lane.unlock()
 	j.mu.Lock()
 	chains := j.journal.takeAudit(auditTurn)
 	j.mu.Unlock()

@@ -3,6 +3,7 @@ package resilient
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/storage"
@@ -33,6 +34,13 @@ func outcomeError(ctx context.Context, results []storage.Result, err error) erro
 	return nil
 }
 
+// wrote reports whether one of the operations has changed the backend. A reply
+// alone proves nothing: what is there already can be told by a backend that takes
+// no writes.
+func wrote(results []storage.Result) bool {
+	return slices.ContainsFunc(results, func(r storage.Result) bool { return r.Err == nil && !r.Duplicate })
+}
+
 // guardedApply is one Apply as one attempt in the eyes of the breaker. ctx is the
 // caller's, inner the one for the driver.
 func guardedApply(ctx, inner context.Context, b *breaker.Breaker, d storage.Driver, ops []storage.Op) ([]storage.Result, error) {
@@ -43,7 +51,11 @@ func guardedApply(ctx, inner context.Context, b *breaker.Breaker, d storage.Driv
 	}
 	defer token.Report(breaker.Failure) // a panic; does nothing once settled
 	results, err := d.Apply(inner, ops)
-	report(&token, ctx, outcomeError(ctx, results, err))
+	if failure := outcomeError(ctx, results, err); failure != nil || wrote(results) {
+		report(&token, ctx, failure)
+	} else {
+		reportAnswer(&token)
+	}
 	return results, err
 }
 
@@ -55,7 +67,11 @@ func guardedTake(ctx context.Context, b *breaker.Breaker, d storage.Driver, queu
 	}
 	defer token.Report(breaker.Failure)
 	items, err := d.Take(ctx, queue, most)
-	report(&token, ctx, err)
+	if err == nil && len(items) == 0 { // nothing was removed
+		reportAnswer(&token)
+	} else {
+		report(&token, ctx, err)
+	}
 	return items, err
 }
 
@@ -71,9 +87,20 @@ func report(token *breaker.Token, ctx context.Context, err error) {
 	}
 }
 
+// reportAnswer settles the token of a call that was answered and changed nothing.
+// That is as good as any while all is well, but must not close the breaker of a
+// backend that reads and does not write.
+func reportAnswer(token *breaker.Token) {
+	if token.Probe() {
+		token.Report(breaker.Ignore)
+	} else {
+		token.Report(breaker.Success)
+	}
+}
+
 // refused turns the breaker's rejection into the error for callers.
 func refused(err error) error {
-	e := &storage.UnavailableError{Reason: "circuit breaker open"}
+	e := &storage.UnavailableError{Reason: "circuit breaker open", Err: breaker.ErrOpen}
 	if open, ok := errors.AsType[*breaker.OpenError](err); ok {
 		e.RetryAfter = open.RetryAfter()
 		if open.Name != "" {

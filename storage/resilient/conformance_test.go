@@ -33,7 +33,7 @@ func TestConformanceJournaled(t *testing.T) {
 func TestConformanceGuarded(t *testing.T) {
 	storagetest.Run(t, func(t *testing.T) storage.Driver {
 		t.Helper()
-		return NewGuarded(memory.New(memory.Options{}), newBreaker(t))
+		return NewGuarded(GuardedConfig{Driver: memory.New(memory.Options{}), Breaker: newBreaker(t)})
 	})
 }
 

@@ -2,7 +2,10 @@ package resilient
 
 import (
 	"context"
+	"errors"
 	"sync"
+
+	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/storage"
@@ -14,31 +17,69 @@ type guarded struct {
 	breaker  *breaker.Breaker
 	observer *observer
 
-	stop    chan struct{}
+	fallback *fallbackLog
+
+	stop    context.CancelFunc
 	stopped sync.WaitGroup
 	close   sync.Once
 	err     error // of Close
 }
 
-// NewGuarded puts b before the writes of d. While b is open, Apply answers a
-// [*storage.UnavailableError] that says when to try again; reads always go
-// through. Failures are a [*storage.UnavailableError] and a deadline that the
-// driver itself has set. Nothing is acknowledged that d has not acknowledged.
+// GuardedConfig is what [NewGuarded] needs. Driver and Breaker must be set.
+type GuardedConfig struct {
+	Driver  storage.Driver
+	Breaker *breaker.Breaker // remains its maker's, who closes it afterwards
+	Logger  *zap.Logger      // default: none
+}
+
+// NewGuarded puts the breaker before the writes of the driver, which it owns from
+// then on. While it is open, Apply answers a [*storage.UnavailableError] that says
+// when to try again; reads always go through. Failures are a
+// [*storage.UnavailableError] and a deadline that the driver itself has set.
+// Nothing is acknowledged that the driver has not acknowledged.
 //
-// Close closes d, and not b. The answer also has a method BreakerChanged(), to
-// be called from b's OnTransition hook; without it a transition that no write
-// has caused is noticed at the next write.
-func NewGuarded(d storage.Driver, b *breaker.Breaker) Storage {
-	g := &guarded{Driver: d, breaker: b, stop: make(chan struct{})}
-	g.observer = newObserver(g.Status, nil)
-	g.stopped.Go(func() { g.observer.run(g.stop) })
+// While the breaker is open, Health probes the driver four times a second and
+// closes it once that succeeds. While it is closed there are no probes: the next
+// write tells in time, and an idle disk stays idle.
+//
+// Close closes the driver, and not the breaker. The answer also has a method
+// BreakerChanged(), to be called from the breaker's OnTransition hook; without it
+// a transition that no write has caused is noticed at the next write.
+func NewGuarded(cfg GuardedConfig) Storage {
+	if cfg.Logger == nil {
+		cfg.Logger = zap.NewNop()
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	g := &guarded{
+		Driver: cfg.Driver, breaker: cfg.Breaker, stop: cancel,
+		fallback: newFallbackLog(cfg.Logger, cfg.Breaker.Name(), "refused"),
+	}
+	g.observer = newObserver(g.Status, g.log)
+	g.stopped.Go(func() { g.observer.run(ctx.Done()) })
+	g.stopped.Go(func() { // its configuration is ours and valid
+		_ = g.breaker.Watch(ctx, breaker.WatchConfig{OpenOnly: true}, g.Driver.Health)
+	})
 	return g
+}
+
+func (g *guarded) log(s Status) {
+	if !s.Degraded {
+		g.fallback.closed()
+	}
+}
+
+// noteRefusal looks at what a failed write has changed.
+func (g *guarded) noteRefusal(err error) {
+	if errors.Is(err, breaker.ErrOpen) {
+		g.fallback.note(1)
+	}
+	g.observer.look()
 }
 
 func (g *guarded) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
 	results, err := guardedApply(ctx, ctx, g.breaker, g.Driver, ops)
 	if err != nil {
-		g.observer.look()
+		g.noteRefusal(err)
 	}
 	return results, err
 }
@@ -46,7 +87,7 @@ func (g *guarded) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result
 func (g *guarded) Take(ctx context.Context, queue string, most int) ([]storage.Item, error) {
 	items, err := guardedTake(ctx, g.breaker, g.Driver, queue, most)
 	if err != nil {
-		g.observer.look()
+		g.noteRefusal(err)
 	}
 	return items, err
 }
@@ -54,7 +95,7 @@ func (g *guarded) Take(ctx context.Context, queue string, most int) ([]storage.I
 // Close implements [storage.Driver].
 func (g *guarded) Close() error {
 	g.close.Do(func() {
-		close(g.stop)
+		g.stop()
 		g.stopped.Wait()
 		g.err = g.Driver.Close()
 	})

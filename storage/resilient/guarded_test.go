@@ -15,7 +15,7 @@ import (
 func TestGuardedTripsAndRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, f := newBreaker(t), newFaulty()
-		g := NewGuarded(f, b)
+		g := NewGuarded(GuardedConfig{Driver: f, Breaker: b})
 		defer g.Close()
 		var seen statuses
 		cancel := g.OnStatus(seen.tell)
@@ -67,7 +67,7 @@ func TestGuardedTripsAndRefuses(t *testing.T) {
 func TestGuardedCountsOnlyTheBackend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, f := newBreaker(t), newFaulty()
-		g := NewGuarded(f, b)
+		g := NewGuarded(GuardedConfig{Driver: f, Breaker: b})
 		defer g.Close()
 		for _, x := range []fault{poisons, gone, hangs} {
 			f.set(x)

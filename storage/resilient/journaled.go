@@ -35,6 +35,11 @@ type JournaledConfig struct {
 	BatchTimeout time.Duration
 	// ReadTimeout is the deadline of one ReadLog in the backend. Default 300 ms.
 	ReadTimeout time.Duration
+	// ProbeEvery is the time between probes of the backend while the breaker is
+	// closed. A probe is a write; three that fail in a row open the breaker, so
+	// that the failure of an idle backend is noticed within 16 s by default.
+	// Default 5 s.
+	ProbeEvery time.Duration
 	// BatchOps and BatchBytes bound one batch, though it holds at least one
 	// entry. Defaults 512 and 1 MiB.
 	BatchOps   int
@@ -54,6 +59,7 @@ func (c *JournaledConfig) setDefaults() error {
 		byDefault("AckAfter", &c.AckAfter, 250*time.Millisecond),
 		byDefault("BatchTimeout", &c.BatchTimeout, 300*time.Millisecond),
 		byDefault("ReadTimeout", &c.ReadTimeout, 300*time.Millisecond),
+		byDefault("ProbeEvery", &c.ProbeEvery, breaker.DefaultWatchEvery),
 		byDefault("BatchOps", &c.BatchOps, 512),
 		byDefault("BatchBytes", &c.BatchBytes, 1<<20),
 	)
@@ -86,8 +92,9 @@ type Journaled struct {
 	logger   *zap.Logger
 	observer *observer
 	chronic  chronicle
+	fallback *fallbackLog
 
-	lane  sync.Mutex
+	lane  lane
 	limit int // ops in the next batch; guarded by lane
 
 	mu      sync.Mutex
@@ -118,6 +125,7 @@ func NewJournaled(cfg JournaledConfig) (*Journaled, error) {
 	j := &Journaled{
 		cfg: cfg, driver: cfg.Driver, breaker: cfg.Breaker,
 		logger:  cfg.Logger.With(zap.String("source", logSource)),
+		lane:    newLane(),
 		limit:   cfg.BatchOps,
 		journal: newJournal(cfg.MaxBytes, cfg.Retain),
 		opened:  make(chan struct{}),
@@ -125,11 +133,12 @@ func NewJournaled(cfg JournaledConfig) (*Journaled, error) {
 		kick:    make(chan struct{}, 1),
 	}
 	j.ctx, j.cancel = context.WithCancel(context.Background())
+	j.fallback = newFallbackLog(cfg.Logger, cfg.Breaker.Name(), "acknowledged from the journal")
 	j.observer = newObserver(j.Status, j.chronicle)
 	j.stopped.Go(j.ship)
 	j.stopped.Go(func() { j.observer.run(j.ctx.Done()) })
-	j.stopped.Go(func() { // its configuration is ours and valid
-		_ = j.breaker.Watch(j.ctx, breaker.WatchConfig{OpenOnly: true}, j.probe)
+	j.stopped.Go(func() { // its configuration has been checked
+		_ = j.breaker.Watch(j.ctx, breaker.WatchConfig{Every: cfg.ProbeEvery}, j.probe)
 	})
 	return j, nil
 }

@@ -107,12 +107,17 @@ func (j *Journaled) attempt() error {
 		return err
 	}
 	defer token.Report(breaker.Failure) // a panic; does nothing once settled
-	j.lane.Lock()
-	sent, err := j.shipBatch(j.ctx)
-	j.lane.Unlock()
-	switch {
-	case !sent: // the probe was faster
+	if err := j.lane.lock(j.ctx); err != nil {
 		token.Report(breaker.Ignore)
+		return err
+	}
+	sent, err := j.shipBatch(j.ctx)
+	j.lane.unlock()
+	switch {
+	case sent == nothing: // the probe was faster
+		token.Report(breaker.Ignore)
+	case err == nil && sent == asked:
+		reportAnswer(&token)
 	case err == nil || j.ctx.Err() != nil:
 		report(&token, j.ctx, err)
 	default: // whatever it is, the batch was not taken
@@ -122,13 +127,16 @@ func (j *Journaled) attempt() error {
 	return err
 }
 
-// probe is what brings an open breaker back early: it ships the head batch, or
-// exercises the backend when nothing is pending.
+// probe notices the failure of an idle backend, and brings an open breaker back
+// early: it ships the head batch, and carries out a write of its own when nothing
+// is pending or what is pending was there already.
 func (j *Journaled) probe(ctx context.Context) error {
-	j.lane.Lock()
-	defer j.lane.Unlock()
+	if err := j.lane.lock(ctx); err != nil {
+		return err
+	}
+	defer j.lane.unlock()
 	sent, err := j.shipBatch(ctx)
-	if !sent {
+	if err == nil && sent != written {
 		bounded, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
 		defer cancel()
 		err = j.driver.Health(bounded)
@@ -142,19 +150,32 @@ func (j *Journaled) probe(ctx context.Context) error {
 	return err
 }
 
+// sent is what a batch did to the backend.
+type sent int
+
+const (
+	nothing sent = iota // there was none
+	asked               // it was answered without a write: all was there, or refused
+	written
+)
+
 // shipBatch sends what is queued, as much as fits one batch. lane is held. The
 // error is why the batch, or a part of it, must be sent again.
-func (j *Journaled) shipBatch(ctx context.Context) (sent bool, err error) {
+func (j *Journaled) shipBatch(ctx context.Context) (did sent, err error) {
 	j.mu.Lock()
 	b := j.journal.take(j.limit, j.cfg.BatchBytes)
 	j.mu.Unlock()
 	if len(b.entries) == 0 {
-		return false, nil
+		return nothing, nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
 	results, err := j.driver.Apply(bounded, b.ops)
 	late := bounded.Err() != nil && ctx.Err() == nil
 	cancel()
+	did = asked
+	if wrote(results) {
+		did = written
+	}
 	err = j.settle(b, results, err)
 	// A backend that is too slow for a batch gets smaller ones.
 	if late {
@@ -162,5 +183,5 @@ func (j *Journaled) shipBatch(ctx context.Context) (sent bool, err error) {
 	} else if err == nil {
 		j.limit = min(2*j.limit, j.cfg.BatchOps)
 	}
-	return true, err
+	return did, err
 }

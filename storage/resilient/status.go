@@ -107,6 +107,7 @@ func (j *Journaled) chronicle(s Status) {
 		c.warned, c.told, c.missed = now, true, 0
 	case !s.Degraded && c.degraded:
 		c.degraded = false
+		j.fallback.closed()
 		if c.told {
 			j.logger.Info("storage has recovered",
 				zap.Uint64("shipped", stored-c.stored), zap.Duration("after", now.Sub(c.since)))
