@@ -37,9 +37,7 @@ var cep21 = library{
 		"metrics": costCep21(withCep21(func(cfg *circuit.Config) {
 			cfg.Merge((&rolling.StatFactory{}).CreateConfig("c"))
 		})),
-		"rate": costCep21(withCep21(func(cfg *circuit.Config) {
-			cfg.General.ClosedToOpenFactory = hystrix.OpenerFactory(hystrix.ConfigureOpener{})
-		})),
+		"rate": costCep21(withCep21(rateCep21)),
 		"slow": costCep21(withCep21(func(cfg *circuit.Config) { cfg.Execution.Timeout = time.Hour })),
 		"failures": func(b *testing.B) {
 			cb, ctx, failing := circuit.NewCircuitFromConfig("c", configCep21(5, time.Minute, 1)), b.Context(), oneInHundredFails()
@@ -64,7 +62,14 @@ var cep21 = library{
 			}
 		},
 	},
-	fresh: func() any { return circuit.NewCircuitFromConfig("c", configCep21(5, time.Minute, 1)) },
+	fresh: map[string]func() any{
+		"plain": func() any { return circuit.NewCircuitFromConfig("c", configCep21(5, time.Minute, 1)) },
+		"rate":  func() any { return circuit.NewCircuitFromConfig("c", withCep21(rateCep21)) },
+	},
+}
+
+func rateCep21(cfg *circuit.Config) {
+	cfg.General.ClosedToOpenFactory = hystrix.OpenerFactory(hystrix.ConfigureOpener{})
 }
 
 type circuitBreaker struct {

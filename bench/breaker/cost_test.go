@@ -91,19 +91,23 @@ func BenchmarkCost(b *testing.B) {
 
 // BenchmarkMemory weighs b.N new breakers with all that they hold.
 func BenchmarkMemory(b *testing.B) {
-	for _, lib := range libraries {
-		b.Run(lib.name, func(b *testing.B) {
-			made := make([]any, b.N)
-			goroutines, before := runtime.NumGoroutine(), heap()
-			for i := range made {
-				made[i] = lib.fresh()
-			}
-			after := heap()
-			b.ReportMetric((after-before)/float64(b.N), "B/breaker")
-			b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/float64(b.N), "goroutines/breaker")
-			runtime.KeepAlive(made)
-		})
+	for _, kind := range []string{"plain", "rate"} {
+		for _, lib := range libraries {
+			b.Run(kind+"/"+lib.name, func(b *testing.B) { weigh(b, lib.fresh[kind]) })
+		}
 	}
+}
+
+func weigh(b *testing.B, fresh func() any) {
+	made := make([]any, b.N)
+	goroutines, before := runtime.NumGoroutine(), heap()
+	for i := range made {
+		made[i] = fresh()
+	}
+	after := heap()
+	b.ReportMetric((after-before)/float64(b.N), "B/breaker")
+	b.ReportMetric(float64(runtime.NumGoroutine()-goroutines)/float64(b.N), "goroutines/breaker")
+	runtime.KeepAlive(made)
 }
 
 // heap is the number of bytes in use.

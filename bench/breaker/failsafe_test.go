@@ -36,7 +36,7 @@ var failsafeGo = library{
 	lacks: map[int]string{10: "its permits have no identity; what is recorded belongs to none"},
 	costs: map[string]func(*testing.B){
 		"success": costFailsafe(circuitbreaker.NewBuilder[int]().WithFailureThreshold(5)),
-		"rate":    costFailsafe(circuitbreaker.NewBuilder[int]().WithFailureRateThreshold(0.5, 20, 10*time.Second)),
+		"rate":    costFailsafe(rateFailsafe()),
 		"failures": func(b *testing.B) {
 			ex := failsafe.With[int](circuitbreaker.NewBuilder[int]().WithFailureThreshold(5).Build())
 			ctx, failing := b.Context(), oneInHundredFails()
@@ -93,7 +93,14 @@ var failsafeGo = library{
 			}
 		},
 	},
-	fresh: func() any { return circuitbreaker.NewBuilder[int]().WithFailureThreshold(5).Build() },
+	fresh: map[string]func() any{
+		"plain": func() any { return circuitbreaker.NewBuilder[int]().WithFailureThreshold(5).Build() },
+		"rate":  func() any { return rateFailsafe().Build() },
+	},
+}
+
+func rateFailsafe() circuitbreaker.Builder[int] {
+	return circuitbreaker.NewBuilder[int]().WithFailureRateThreshold(0.5, 20, 10*time.Second)
 }
 
 type failsafeBreaker struct {

@@ -28,10 +28,7 @@ var gobreakerV2 = library{
 	lacks: map[int]string{13: "it has no Reset, Trip or hold"},
 	costs: map[string]func(*testing.B){
 		"success": costSony(consecutive(5)),
-		"rate": costSony(gobreaker.Settings{
-			Interval: 10 * time.Second, BucketPeriod: time.Second,
-			ReadyToTrip: func(c gobreaker.Counts) bool { return c.Requests >= 20 && 2*c.TotalFailures >= c.Requests },
-		}),
+		"rate":    costSony(rateSony),
 		"failures": func(b *testing.B) {
 			cb, ctx, failing := gobreaker.NewCircuitBreaker[int](consecutive(5)), b.Context(), oneInHundredFails()
 			op := func() (int, error) { return failing(ctx) }
@@ -82,7 +79,15 @@ var gobreakerV2 = library{
 			}
 		},
 	},
-	fresh: func() any { return gobreaker.NewCircuitBreaker[int](consecutive(5)) },
+	fresh: map[string]func() any{
+		"plain": func() any { return gobreaker.NewCircuitBreaker[int](consecutive(5)) },
+		"rate":  func() any { return gobreaker.NewCircuitBreaker[int](rateSony) },
+	},
+}
+
+var rateSony = gobreaker.Settings{
+	Interval: 10 * time.Second, BucketPeriod: time.Second,
+	ReadyToTrip: func(c gobreaker.Counts) bool { return c.Requests >= 20 && 2*c.TotalFailures >= c.Requests },
 }
 
 // sonyBreaker has a breaker for each kind of use, of which a rule uses one.

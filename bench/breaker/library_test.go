@@ -61,9 +61,10 @@ type library struct {
 	invalid map[string]func() error
 	// lacks says, by rule, why the rule cannot be asked of the library.
 	lacks map[int]string
-	// costs are the benchmarks by path, and fresh makes a breaker to be weighed.
+	// costs are the benchmarks by path, and fresh makes breakers to be weighed: a
+	// plain one and one that watches the rate of failures.
 	costs map[string]func(*testing.B)
-	fresh func() any
+	fresh map[string]func() any
 }
 
 var libraries = []library{ours, gobreakerV2, failsafeGo, mercari, cep21}

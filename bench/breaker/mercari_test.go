@@ -32,10 +32,7 @@ var mercari = library{
 	lacks: map[int]string{10: "an admission is not a value; what is reported belongs to none"},
 	costs: map[string]func(*testing.B){
 		"success": costMercari(consecutiveMercari(5)...),
-		"rate": costMercari(
-			circuitbreaker.WithCounterResetInterval(10*time.Second),
-			circuitbreaker.WithTripFunc(circuitbreaker.NewTripFuncFailureRate(20, 0.5)),
-		),
+		"rate":    costMercari(rateMercari...),
 		"failures": func(b *testing.B) {
 			cb, ctx, failing := circuitbreaker.New(consecutiveMercari(5)...), b.Context(), oneInHundredFails()
 			op := func() (any, error) { return failing(ctx) }
@@ -68,7 +65,17 @@ var mercari = library{
 			}
 		},
 	},
-	fresh: func() any { return circuitbreaker.New(consecutiveMercari(5)...) },
+	fresh: map[string]func() any{
+		"plain": func() any { return circuitbreaker.New(consecutiveMercari(5)...) },
+		"rate":  func() any { return circuitbreaker.New(rateMercari...) },
+	},
+}
+
+// rateMercari forgets all calls at once every ten seconds; it has no window that
+// slides.
+var rateMercari = []circuitbreaker.BreakerOption{
+	circuitbreaker.WithCounterResetInterval(10 * time.Second),
+	circuitbreaker.WithTripFunc(circuitbreaker.NewTripFuncFailureRate(20, 0.5)),
 }
 
 type mercariBreaker struct{ *circuitbreaker.CircuitBreaker }

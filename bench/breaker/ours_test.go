@@ -92,12 +92,9 @@ var ours = library{
 			}
 		},
 	},
-	fresh: func() any {
-		b, err := breaker.New(breaker.Config{})
-		if err != nil {
-			panic(err)
-		}
-		return b
+	fresh: map[string]func() any{
+		"plain": freshOurs(breaker.Config{}),
+		"rate":  freshOurs(breaker.Config{Rate: &breaker.Rate{}}),
 	},
 }
 
@@ -123,6 +120,16 @@ func invalidOurs(cfg breaker.Config) func() error {
 	return func() error {
 		_, err := breaker.New(cfg)
 		return err
+	}
+}
+
+func freshOurs(cfg breaker.Config) func() any {
+	return func() any {
+		b, err := breaker.New(cfg)
+		if err != nil {
+			panic(err)
+		}
+		return b
 	}
 }
 
