@@ -35,7 +35,7 @@ func costPlot(f figures) string {
 		}
 		y += 30
 	}
-	return fmt.Sprintf(plotFrame, y-20, b.String())
+	return fmt.Sprintf(plotFrame, y+10, b.String(), plotLeft, y-6)
 }
 
 // bar is one bar with its name before and its figure behind it.
@@ -61,5 +61,6 @@ const plotFrame = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 %d" 
     .ink { fill: #e6edf3 } .own { fill: #3fb950 } .peer { fill: #6e7681 }
   }
 </style>
-%s</svg>
+%s<text class="ink" x="%d" y="%d">The axis is logarithmic.</text>
+</svg>
 `
