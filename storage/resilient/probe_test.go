@@ -89,7 +89,7 @@ func TestAnswersWithoutAWriteDoNotClose(t *testing.T) {
 			return none
 		})
 		r.b.Trip(nil)
-		time.Sleep(30 * time.Second)
+		time.Sleep(31 * time.Second)
 		for range 10 {
 			if got := apply(); !got.Duplicate {
 				t.Fatalf("result is %+v", got)
