@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -101,8 +102,11 @@ func (s *logs) mark(l *log) {
 	}
 }
 
-// drop forgets a log.
+// drop forgets a log, also what was to be written of it.
 func (s *logs) drop(l *log) {
+	if l.dirty {
+		s.dirty = slices.DeleteFunc(s.dirty, func(other *log) bool { return other == l })
+	}
 	s.ids -= len(l.ids)
 	s.order.Remove(l.place)
 	delete(s.byName, l.name)
