@@ -32,7 +32,7 @@ func (c *committer) push(tx *bbolt.Tx, op *storage.Push) (storage.Result, error)
 		return result, nil
 	case found || late:
 		result.Duplicate = true
-		return result, c.noteDuplicate(q, op, known, found, late, now)
+		return result, c.noteDuplicate(q, op, known, found, now)
 	case !op.Taken && op.MaxLen > 0 && q.meta.waiting >= op.MaxLen:
 		result.Err = fmt.Errorf("push %q to %d items: %w", op.ID, q.meta.waiting, storage.ErrFull)
 		return result, nil
@@ -42,22 +42,23 @@ func (c *committer) push(tx *bbolt.Tx, op *storage.Push) (storage.Result, error)
 }
 
 // noteDuplicate notes the number of an item whose id the queue has from
-// elsewhere. One that was handed out elsewhere must not be handed out again.
-func (c *committer) noteDuplicate(q *queue, op *storage.Push, known itemID, found, late bool, now time.Time) error {
-	took := op.Taken && found && !known.taken
-	if took {
+// elsewhere: the chain goes on behind it. An item that was handed out elsewhere
+// must not be handed out again.
+func (c *committer) noteDuplicate(q *queue, op *storage.Push, known itemID, found bool, now time.Time) error {
+	elsewhere := op.Taken && found && !known.taken
+	onward := op.Link.Number > q.meta.chain.number(op.Link.Producer)
+	if !elsewhere && !onward {
+		return nil
+	}
+	c.written = true
+	if elsewhere {
 		if err := q.took(op.ID, known, now); err != nil {
 			return err
 		}
 	}
-	if late || op.Link.Producer == 0 {
-		if !took {
-			return nil
-		}
-	} else {
+	if onward {
 		q.meta.chain = q.meta.chain.take(op.Link)
 	}
-	c.written = true
 	q.meta.used = now.UnixMicro()
 	return q.save()
 }

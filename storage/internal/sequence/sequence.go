@@ -180,18 +180,20 @@ func (b *Batch) place(index Index, clock int64, a *storage.Append) (storage.Resu
 		b.link(a.Link, last, gap)
 		return b.duplicate(e), nil
 	}
-	if a.Link.Producer != 0 && a.Link.Number <= last && !a.Rebase {
-		return b.duplicate(b.byLink(index, a.Link)), nil
-	}
 	if gap && !a.Rebase {
 		return storage.Result{}, gapError(a, last)
 	}
 	if a.Epoch != 0 && b.State.dead(a.Epoch, clock) {
-		b.State.take(a.Link)
+		if a.Link.Number > last {
+			b.State.take(a.Link)
+		}
 		return storage.Result{
 			Link: a.Link, Exists: b.State.Known(),
 			Err: fmt.Errorf("append %q of epoch %s: %w", a.ID, a.Epoch, storage.ErrGone),
 		}, nil
+	}
+	if a.Link.Producer != 0 && a.Link.Number <= last && !a.Rebase {
+		return b.duplicate(b.byLink(index, a.Link)), nil
 	}
 	return b.add(clock, a), nil
 }
