@@ -63,8 +63,10 @@ func (d *Driver) clean() {
 // are too many. The committer calls it.
 func (d *Driver) measure(used int64) {
 	d.used.Store(used)
-	if used <= d.maxSize {
+	if !d.roomMissing() {
 		d.stuffed.Store(false)
+	}
+	if used <= d.maxSize {
 		return
 	}
 	if d.stuffed.Load() {
@@ -162,8 +164,7 @@ func (d *Driver) makeRoom() {
 			return
 		}
 	}
-	if used := d.used.Load(); used > d.maxSize {
-		d.stuffed.Store(true)
+	if used := d.used.Load(); used > d.maxSize && !d.stuffed.Swap(true) {
 		d.log.Error("max_size is reached and no history is left to remove: nothing is accepted until something is deleted",
 			zap.Int64("max_size", d.maxSize), zap.Int64("used", used))
 	}
