@@ -32,6 +32,9 @@ func (c *committer) add(tx *bbolt.Tx, op *storage.Add) (storage.Result, error) {
 		result.Exists = result.Exists && !over(d.expires, now)
 	}
 	result.Duplicate, err = links.order(op.Link, op.Rebase)
+	if op.Rebase && op.Link.Producer != 0 && op.Link.Number == links.number(op.Link.Producer) {
+		result.Duplicate = true // nothing but its number tells that it was applied before
+	}
 	if err != nil || result.Duplicate {
 		result.Err = wrap(fmt.Sprintf("add to %q", op.Member), err)
 		return result, nil

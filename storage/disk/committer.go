@@ -204,7 +204,8 @@ func (c *committer) append(tx *bbolt.Tx, name string, appends []*storage.Append)
 		l.ids = make(map[uint64]int64)
 	}
 	c.written = true
-	return batch.Results, c.logs.write(l, b, batch, appends[len(appends)-1].MaxLen, now)
+	err = c.logs.write(l, b, batch, appends[len(appends)-1].MaxLen, now)
+	return batch.Results, c.undamaged(err)
 }
 
 // damaged refuses the appends to a log whose records cannot be read, and those

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"go.etcd.io/bbolt"
@@ -182,6 +183,33 @@ func TestDamagedLogIsDropped(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A damaged entry that stands where a log is trimmed does not fail the others of
+// the transaction, and does not keep the janitor from making room.
+func TestDamagedEntryIsNotTrimmed(t *testing.T) {
+	const size = 4 << 20
+	d := open(t, Options{MaxSize: size})
+	c := mustAdd(t, d, "e", "0")
+	spoil(t, d, bucketLogs, "e", microsKey(c.Pos.Micros))
+	var ops []storage.Op
+	for i := range 40 {
+		ops = append(ops, &storage.Append{Log: "e", ID: fmt.Sprint("e", i), MaxLen: 2}, &storage.Append{Log: "other", ID: fmt.Sprint(i)})
+	}
+	r, err := d.Apply(t.Context(), ops)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, result := range r {
+		if i%2 == 1 && result.Err != nil {
+			t.Fatal(result.Err)
+		}
+	}
+	data := make([]byte, 64<<10)
+	for i := range 2 * size / len(data) {
+		must(t, d, &storage.Append{Log: "new", ID: fmt.Sprint(i), Data: data})
+	}
+	eventually(t, "the file fits its size", func() bool { return d.Health(t.Context()) == nil && d.used.Load() <= size })
 }
 
 // What ends while it is damaged does not keep the others from ending.

@@ -125,9 +125,10 @@ func (c *committer) step(tx *bbolt.Tx, name string, do step, left *budget) (more
 	}
 	l, err := c.logs.get(name, b)
 	if err != nil {
-		return false, err
+		return false, c.undamaged(err)
 	}
-	return do(c, tx, l, b, left)
+	more, err = do(c, tx, l, b, left)
+	return more && err == nil, c.undamaged(err)
 }
 
 // removeEnded removes what has ended, in small transactions. It answers false

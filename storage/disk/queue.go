@@ -56,7 +56,7 @@ func findQueue(tx *bbolt.Tx, name string, now time.Time) (*queue, error) {
 		return nil, q.damaged(err)
 	}
 	if over(m.end(), now) {
-		q.b = nil
+		q.b, q.meta.noted = nil, m.noted
 		return q, nil
 	}
 	q.meta = m
