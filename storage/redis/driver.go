@@ -14,10 +14,8 @@ import (
 	"github.com/actionflows/lifeline/storage"
 )
 
-// Driver is a [storage.Driver] for logs on Redis; safe for concurrent use.
+// Driver is a [storage.Driver] on Redis; safe for concurrent use.
 type Driver struct {
-	storage.LogOnly
-
 	keys    keyspace
 	timeout time.Duration
 	log     *zap.Logger
