@@ -4,8 +4,8 @@
 --       operation its own: P and D document, counters of its member in the scope
 --       ''; A counters, ranking of its scope, document
 -- ARGV: 1 the common beginning of the collection's keys, then for each operation
---       P id, body, µs, producer, ms to live (0: for ever), group, rank, most in
---         the group (0: unbounded), number of indexes, index:value: of each
+--       P id, body, µs, producer, ms to live (0: for ever), r:<group>:, rank, most in
+--         the group (0: unbounded), number of indexes, i:<index>:<value>: of each
 --       D id, µs, producer
 --       A member, producer or '', number, flags (x: only if the document exists),
 --         field to rank by or '', most members (0: unbounded), trim from, trim to,
@@ -53,7 +53,8 @@ end
 local function read(key)
   local v, err = check(redis.pcall('HMGET', key, 'us', 'by', 'x'))
   if not v then return nil, err end
-  local d = { us = tonumber(v[1] or nil), by = v[2] }
+  local d = { us = tonumber(v[1] or nil), by = v[2] or '0' }
+  if not tonumber(d.by, 16) then return nil, FOREIGN end
   if v[3] then
     local ok, list = pcall(cmsgpack.unpack, v[3])
     if not ok or type(list) ~= 'table' or not d.us then return nil, FOREIGN end
@@ -64,7 +65,7 @@ end
 
 local function later(us1, by1, us2, by2)
   if us1 ~= us2 then return us1 > us2 end
-  return tonumber(by1, 16) > tonumber(by2 or '0', 16)
+  return tonumber(by1, 16) > tonumber(by2, 16)
 end
 
 local function unlist(list)
@@ -140,7 +141,7 @@ local function put(doc, counters, a)
   local id, body, us, by, lives = a(), a(), tonumber(a()), a(), tonumber(a())
   local group, rank, most = a(), tonumber(a()), tonumber(a())
   local list = { 'a:' .. id, group .. ordered(rank) .. ':' .. id }
-  for _ = 1, tonumber(a()) do list[#list + 1] = 'i:' .. a() .. id end
+  for _ = 1, tonumber(a()) do list[#list + 1] = a() .. id end
 
   local d, err = read(doc)
   if not d then return nil, err end
@@ -180,7 +181,7 @@ local function del(doc, counters, a)
   if err2 then return nil, err2 end
   if us == 0 and by == '0' then
     us = math.min(math.max(clock, d.us and d.us + 1 or 0), TWO53)
-  elseif d.us and (later(d.us, d.by or '0', us, by) or not d.list and not later(us, by, d.us, d.by)) then
+  elseif d.us and (later(d.us, d.by, us, by) or not d.list and not later(us, by, d.us, d.by)) then
     return 'd' .. flag(d.list)
   end
   bury(id, doc, counters, d.list, us, by)

@@ -16,10 +16,10 @@ redis.call('HLEN', KEYS[4])
 local queue = redis.call('ZCARD', KEYS[5]) > 0
 redis.call('HLEN', KEYS[6])
 queue = redis.call('ZCARD', KEYS[7]) > 0 or queue
-queue = redis.call('HLEN', KEYS[8]) > 0 or queue
+local numbers = redis.call('HLEN', KEYS[8]) > 0 -- they may outlive the queue
 local m = redis.call('HMGET', meta, 'epoch', 'dead', 'us', 'seq')
 log = log or m[1]
-if not log and not queue then return { 'n0' } end
+if not log and not queue and not numbers then return { 'n0' } end
 
 if log then
   local us, seq = tonumber(m[3] or 0), tonumber(m[4] or 0)
@@ -44,4 +44,4 @@ else
   redis.call('HSET', KEYS[8], 'us', str(clock))
 end
 redis.call('UNLINK', KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8])
-return { 'a1' }
+return { (log or queue) and 'a1' or 'n0' }

@@ -25,8 +25,7 @@ local function begin()
   begun = true
 end
 
--- Items whose time is over are as if they had never been; each is removed once. A
--- queue of which nothing is left is forgotten.
+-- Items whose time is over are as if they had never been; each is removed once.
 local function sweep(first)
   local over
   repeat
@@ -37,16 +36,17 @@ local function sweep(first)
     redis.call('HDEL', data, unpack(over))
     redis.call('ZREM', ends, unpack(over))
   until #over < 500
-  if redis.call('ZCARD', ends) == 0 then redis.call('UNLINK', meta) end
 end
 
 -- The keys live as long as the longest-lived item, and with one that waits for
--- ever a day from now.
+-- ever a day from now. The producers' numbers always live that day: whoever goes
+-- on with his chain needs them.
 local function live()
   local last = redis.call('ZREVRANGEBYSCORE', ends, '(+inf', '-inf', 'WITHSCORES', 'LIMIT', 0, 1)
-  local over = tonumber(last[2] or clock_ms)
-  if redis.call('ZCOUNT', ends, '+inf', '+inf') > 0 then over = math.max(over, clock_ms + DAY_MS) end
-  for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, str(over)) end
+  local over, day = tonumber(last[2] or clock_ms), clock_ms + DAY_MS
+  if redis.call('ZCOUNT', ends, '+inf', '+inf') > 0 then over = math.max(over, day) end
+  for _, key in ipairs({ waiting, data, ends }) do redis.call('PEXPIREAT', key, str(over)) end
+  redis.call('PEXPIREAT', meta, str(math.max(over, day)))
 end
 
 if ARGV[1] == 'take' then
