@@ -73,19 +73,19 @@ func New(o Options) (*Driver, error) {
 	d.dialing, d.stopDialing = context.WithCancel(context.Background())
 	relayLog()
 
-	connect := d.connector(target.client, secure)
+	ctx, connect := d.logged(context.Background()), d.connector(target.client, secure)
 	if len(target.sentinels) > 0 {
-		ask := found(nil, target.sentinels, d.connector(target.sentinel, secure))
+		ask := found(ctx, nil, target.sentinels, d.connector(target.sentinel, secure))
 		d.sentinels = &sentinels{master: o.Sentinel.Master, servers: ask}
 	}
 	open := func() *servers {
 		switch {
 		case d.sentinels != nil:
-			return found(d.sentinels.find, nil, connect)
+			return found(ctx, d.sentinels.find, nil, connect)
 		case len(target.cluster) > 0:
-			return found(findCluster, target.cluster, connect)
+			return found(ctx, findCluster, target.cluster, connect)
 		default:
-			return fixed(target.client.Addr, connect)
+			return fixed(ctx, target.client.Addr, connect)
 		}
 	}
 	d.write, d.read = open(), open()

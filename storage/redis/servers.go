@@ -46,7 +46,7 @@ type servers struct {
 	looked time.Time // when the last one ended
 	closed bool
 
-	ctx    context.Context // done once close was called
+	ctx    context.Context // of looks; done once close was called
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // looks, and what they ask
 }
@@ -75,18 +75,18 @@ type look struct {
 const lastSlot = 16383
 
 // fixed are the one server at addr.
-func fixed(addr string, connect func(string) *goredis.Client) *servers {
-	s := found(nil, nil, connect)
+func fixed(ctx context.Context, addr string, connect func(string) *goredis.Client) *servers {
+	s := found(ctx, nil, nil, connect)
 	s.adopt([]slots{{0, lastSlot, addr}})
 	return s
 }
 
-// found are those that find finds.
-func found(find func(context.Context, *servers) ([]slots, error), seeds []string,
+// found are those that find finds. Looking ends with ctx, or with close.
+func found(ctx context.Context, find func(context.Context, *servers) ([]slots, error), seeds []string,
 	connect func(string) *goredis.Client,
 ) *servers {
 	s := &servers{find: find, seeds: seeds, connect: connect, joined: func() {}, nodes: map[string]*node{}}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.ctx, s.cancel = context.WithCancel(ctx)
 	return s
 }
 
