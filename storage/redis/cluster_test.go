@@ -213,6 +213,10 @@ func TestLostReplyIsNotRepeated(t *testing.T) {
 	o.Timeout = 5 * time.Second
 	d := openWith(t, o)
 	apply(t, d, entry("a"))
+	eventually(t, "the connection is idle", func() bool {
+		nodes, err := d.write.all(t.Context())
+		return err == nil && nodes[0].checked.Load()
+	})
 	s := c.Nodes[0]
 	s.MustDo("CONFIG", "RESETSTAT")
 	s.Freeze()
