@@ -110,6 +110,8 @@ func (k keyspace) partition(p int) string { return fmt.Sprintf("%s{p%02d}:", k.p
 
 func (k keyspace) health() string { return k.partition(0) + "g" }
 
+func (k keyspace) partitions() string { return k.partition(0) + "partitions" }
+
 func (k keyspace) notices() []string {
 	channels := make([]string, partitions)
 	for p := range channels {
