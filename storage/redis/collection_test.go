@@ -109,6 +109,13 @@ func debuggable(t *testing.T) *redistest.Server {
 	return redistest.Start(t, "--enable-debug-command", "yes")
 }
 
+func healthy(t *testing.T, d *Driver) {
+	t.Helper()
+	if err := d.Health(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func TestWrongTypeOfAKeyWritesNothing(t *testing.T) {
 	c := keyspace{prefix: DefaultKeyPrefix}.collection(testCollection)
 	l, q := keyspace{prefix: DefaultKeyPrefix}.log("i:s"), keyspace{prefix: DefaultKeyPrefix}.queue("i:s")
@@ -137,6 +144,7 @@ func TestWrongTypeOfAKeyWritesNothing(t *testing.T) {
 					if !fresh {
 						do(t, d, document("a", 1), addition("a"), scoped, item("before"), in("i:s", "before"))
 					}
+					healthy(t, d) // what a driver writes at first
 					s.MustDo("SET", key, "foreign")
 					before := s.MustDo("DEBUG", "DIGEST")
 					results, err := d.Apply(t.Context(), []storage.Op{tt.op})

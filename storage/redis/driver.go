@@ -23,8 +23,6 @@ type Driver struct {
 	read      *servers   // pages, so that large ones hold up no batch
 	sentinels *sentinels // nil: none
 
-	appendScript, readScript, healthScript, partitionsScript *script
-
 	admitted     atomic.Bool // Redis holds what this driver can use
 	refusal      atomic.Bool // it does not, and the log says so
 	checked      atomic.Bool // the servers' configuration was looked at, or is being
@@ -58,14 +56,10 @@ func New(o Options) (*Driver, error) {
 	}
 	o = o.withDefaults()
 	d := &Driver{
-		keys:             keyspace{prefix: o.KeyPrefix},
-		timeout:          o.Timeout,
-		log:              o.Logger,
-		appendScript:     newScript(appendLua),
-		readScript:       newScript(readLua),
-		healthScript:     newScript(healthLua),
-		partitionsScript: newScript(partitionsLua),
-		liveEvery:        liveEvery,
+		keys:      keyspace{prefix: o.KeyPrefix},
+		timeout:   o.Timeout,
+		log:       o.Logger,
+		liveEvery: liveEvery,
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.dialing, d.stopDialing = context.WithCancel(context.Background())

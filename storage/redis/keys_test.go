@@ -80,9 +80,9 @@ func TestOrdinaryNamesAreReadable(t *testing.T) {
 	k := keyspace{prefix: DefaultKeyPrefix}
 	c := k.collection("sessions")
 	for key, want := range map[string]string{
-		c.document("s-1"):          "afw:{c:sessions}:d:s-1",
+		c.document("s-1"):           "afw:{c:sessions}:d:s-1",
 		c.counters("daily") + "s-1": "afw:{c:sessions}:n:daily:s-1",
-		k.queue("i:s-1").waiting:   k.partition(partitionOf("e:s-1")) + "q:w:i:s-1",
+		k.queue("i:s-1").waiting:    k.partition(partitionOf("e:s-1")) + "q:w:i:s-1",
 	} {
 		if key != want {
 			t.Errorf("key is %q, want %q", key, want)

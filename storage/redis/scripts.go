@@ -3,6 +3,8 @@ package redis
 import _ "embed"
 
 var (
+	//go:embed append.lua
+	appendLua string
 	//go:embed common.lua
 	commonLua string
 	//go:embed collection.lua
@@ -11,12 +13,18 @@ var (
 	queueLua string
 	//go:embed drop.lua
 	dropLua string
+	//go:embed read.lua
+	readLua string
 	//go:embed get.lua
 	getLua string
 	//go:embed scan.lua
 	scanLua string
 	//go:embed counters.lua
 	countersLua string
+	//go:embed health.lua
+	healthLua string
+	//go:embed partitions.lua
+	partitionsLua string
 )
 
 // subject is what a writing script call is about; it is the call's last argument.
@@ -37,9 +45,13 @@ var (
 		chapter(aboutLog, appendLua) + chapter(aboutQueue, queueLua) +
 		chapter(aboutCollection, collectionLua) + chapter(aboutDrop, dropLua))
 
+	readScript     = newScript(readLua)
 	getScript      = newScript(getLua)
 	scanScript     = newScript(scanLua)
 	countersScript = newScript(countersLua)
+
+	healthScript     = newScript(healthLua)
+	partitionsScript = newScript(partitionsLua)
 )
 
 func chapter(s subject, source string) string {
