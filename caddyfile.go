@@ -21,12 +21,21 @@ import (
 //	        max_size <size>
 //	    }
 //	    storage redis <url> {
-//	        username   <name>
-//	        password   <password>
-//	        db         <number>
-//	        key_prefix <prefix>
-//	        timeout    <duration>
-//	        pool       <connections>
+//	        cluster           [<addr...>]
+//	        sentinel          <master> <addr...>
+//	        username          <name>
+//	        password          <password>
+//	        sentinel_password <password>
+//	        db                <number>
+//	        key_prefix        <prefix>
+//	        tls {
+//	            ca          <file>
+//	            cert        <file>
+//	            key         <file>
+//	            server_name <name>
+//	        }
+//	        timeout           <duration>
+//	        pool              <connections>
 //	    }
 //	    history <count> [<age>]
 //	    journal off
