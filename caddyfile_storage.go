@@ -65,13 +65,52 @@ func (s *RedisStorage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	return block(d, "redis", map[string]func() error{
-		"username":   text(&s.Username),
-		"password":   text(&s.Password),
-		"key_prefix": text(&s.KeyPrefix),
-		"db":         func() error { return parseNatural(d, &s.DB) },
-		"timeout":    func() error { return parseDuration(d, &s.Timeout) },
-		"pool":       func() error { return parseCount(d, &s.Pool) },
+	sentinelPassword := ""
+	if err := block(d, "redis", map[string]func() error{
+		"cluster": func() error {
+			s.Cluster = &RedisCluster{Addresses: d.RemainingArgs()}
+			return nil
+		},
+		"sentinel": func() error {
+			args := d.RemainingArgs()
+			if len(args) < 2 {
+				return d.Errf("sentinel takes the master's name and the Sentinels' addresses")
+			}
+			s.Sentinel = &RedisSentinel{Master: args[0], Addresses: args[1:]}
+			return nil
+		},
+		"username":          text(&s.Username),
+		"password":          text(&s.Password),
+		"sentinel_password": text(&sentinelPassword),
+		"key_prefix":        text(&s.KeyPrefix),
+		"db":                func() error { return parseNatural(d, &s.DB) },
+		"tls":               func() error { return s.parseTLS(d, text) },
+		"timeout":           func() error { return parseDuration(d, &s.Timeout) },
+		"pool":              func() error { return parseCount(d, &s.Pool) },
+	}); err != nil {
+		return err
+	}
+	if sentinelPassword == "" {
+		return nil
+	}
+	if s.Sentinel == nil {
+		return d.Errf("sentinel_password needs the option sentinel")
+	}
+	s.Sentinel.Password = sentinelPassword
+	return nil
+}
+
+// parseTLS reads the block of the option tls.
+func (s *RedisStorage) parseTLS(d *caddyfile.Dispenser, text func(*string) func() error) error {
+	if err := noMore(d); err != nil {
+		return err
+	}
+	s.TLS = new(RedisTLS)
+	return block(d, "redis, tls", map[string]func() error{
+		"ca":          text(&s.TLS.CA),
+		"cert":        text(&s.TLS.Cert),
+		"key":         text(&s.TLS.Key),
+		"server_name": text(&s.TLS.ServerName),
 	})
 }
 

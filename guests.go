@@ -124,21 +124,60 @@ func (s *MemoryStorage) Open(_ string, logger *zap.Logger) (storage.Driver, erro
 	return memory.New(memory.Options{MaxSize: s.MaxSize}), nil
 }
 
-// RedisStorage keeps events in Redis or Valkey.
+// RedisStorage keeps events in Redis or Valkey: one server, the master that
+// Sentinels know, or a Cluster.
 type RedisStorage struct {
-	// Where it is: redis://, rediss:// or unix://. Default: none, it is required.
+	// Where it is: redis://, rediss:// or unix://. With sentinel, or with addresses
+	// in cluster, it has no host, as in redis://. Default: none, it is required.
 	URL string `json:"url"`
+	// Redis is a Cluster. Default: it is not. Not together with sentinel.
+	Cluster *RedisCluster `json:"cluster,omitempty"`
+	// Sentinels know the master. Default: none.
+	Sentinel *RedisSentinel `json:"sentinel,omitempty"`
 	// Who logs in, where the URL does not say it. Default: nobody.
 	Username string `json:"username,omitempty"`
 	Password string `json:"password,omitempty"`
-	// The database number, where the URL does not say it. Default: 0.
+	// The database number, where the URL does not say it; a Cluster has only 0.
+	// Default: 0.
 	DB int `json:"db,omitempty"`
+	// How rediss:// connects. Default: the system's authorities are trusted.
+	TLS *RedisTLS `json:"tls,omitempty"`
 	// What every key begins with. Default: `afw:`.
 	KeyPrefix string `json:"key_prefix,omitempty"`
 	// How long one batch may take. Default: 300ms.
 	Timeout caddy.Duration `json:"timeout,omitempty"`
-	// How many connections are kept. Default: 16.
+	// How many connections are kept to each server. Default: 16.
 	Pool int `json:"pool,omitempty"`
+}
+
+// RedisCluster says where to look for the servers of a Redis Cluster.
+type RedisCluster struct {
+	// host:port of some of them; without a port 6379. Default: the URL's host.
+	Addresses []string `json:"addresses,omitempty"`
+}
+
+// RedisSentinel says who knows the master.
+type RedisSentinel struct {
+	// The name by which the Sentinels know it. Default: none, it is required.
+	Master string `json:"master"`
+	// host:port of all Sentinels; without a port 26379. Default: none, at least one
+	// is required.
+	Addresses []string `json:"addresses"`
+	// The Sentinels' own password. Default: none.
+	Password string `json:"password,omitempty"`
+}
+
+// RedisTLS says how rediss:// connects; the files are PEM and read when the hub
+// starts.
+type RedisTLS struct {
+	// The file with the authorities to trust. Default: the system's.
+	CA string `json:"ca,omitempty"`
+	// The files with the certificate that we show. Default: none.
+	Cert string `json:"cert,omitempty"`
+	Key  string `json:"key,omitempty"`
+	// The name that the servers' certificates must have. Default: the host by
+	// which each is reached.
+	ServerName string `json:"server_name,omitempty"`
 }
 
 // CaddyModule implements caddy.Module.
@@ -148,29 +187,67 @@ func (*RedisStorage) CaddyModule() caddy.ModuleInfo {
 
 // Provision expands placeholders and checks the settings; it does not dial.
 func (s *RedisStorage) Provision(caddy.Context) error {
-	for _, f := range []struct {
-		name  string
-		value *string
-	}{{"url", &s.URL}, {"username", &s.Username}, {"password", &s.Password}, {"key_prefix", &s.KeyPrefix}} {
-		v, err := expand(f.name, *f.value)
+	for _, t := range s.texts() {
+		v, err := expand(t.name, *t.value)
 		if err != nil {
 			return err
 		}
-		*f.value = v
+		*t.value = v
 	}
 	return s.options().Validate()
 }
 
+// setting is a text that may hold placeholders.
+type setting struct {
+	name  string
+	value *string
+}
+
+func (s *RedisStorage) texts() []setting {
+	texts := []setting{
+		{"url", &s.URL},
+		{"username", &s.Username},
+		{"password", &s.Password},
+		{"key_prefix", &s.KeyPrefix},
+	}
+	if c := s.Cluster; c != nil {
+		for i := range c.Addresses {
+			texts = append(texts, setting{"cluster", &c.Addresses[i]})
+		}
+	}
+	if q := s.Sentinel; q != nil {
+		texts = append(texts, setting{"sentinel", &q.Master}, setting{"sentinel_password", &q.Password})
+		for i := range q.Addresses {
+			texts = append(texts, setting{"sentinel", &q.Addresses[i]})
+		}
+	}
+	if t := s.TLS; t != nil {
+		texts = append(texts, setting{"ca", &t.CA}, setting{"cert", &t.Cert}, setting{"key", &t.Key},
+			setting{"server_name", &t.ServerName})
+	}
+	return texts
+}
+
 func (s *RedisStorage) options() redis.Options {
-	return redis.Options{
+	o := redis.Options{
 		URL: s.URL, Username: s.Username, Password: s.Password, DB: s.DB,
 		KeyPrefix: s.KeyPrefix, Timeout: time.Duration(s.Timeout), PoolSize: s.Pool,
 	}
+	if c := s.Cluster; c != nil {
+		o.Cluster = &redis.Cluster{Addrs: c.Addresses}
+	}
+	if q := s.Sentinel; q != nil {
+		o.Sentinel = &redis.Sentinel{Master: q.Master, Addrs: q.Addresses, Password: q.Password}
+	}
+	if t := s.TLS; t != nil {
+		o.TLS = &redis.TLS{CA: t.CA, Cert: t.Cert, Key: t.Key, ServerName: t.ServerName}
+	}
+	return o
 }
 
 // Describe implements StorageProvider.
 func (s *RedisStorage) Describe(string) StorageInfo {
-	return StorageInfo{Driver: "redis", Remote: true, Where: "redis", Key: s.options()}
+	return StorageInfo{Driver: "redis", Remote: true, Where: s.options().String(), Key: s.options()}
 }
 
 // Open implements StorageProvider. Redis being down is no error.

@@ -1,9 +1,10 @@
-// Package redistest starts a real redis-server for one test and does to it what
-// happens to servers: it is killed, restarted empty, frozen and thawed.
+// Package redistest starts real redis-servers for one test and does to them what
+// happens to servers: they are killed, restarted empty, frozen and thawed.
 //
 // A [Server] listens on a free loopback port, keeps nothing on disk unless asked
 // to, and ends with its test; should the test process itself be killed, the
-// kernel ends the server. The package knows nothing about lifeline.
+// kernel ends the server. A [Cluster] and [Sentinels] are made of such servers.
+// The package knows nothing about lifeline.
 package redistest
 
 import (
@@ -36,6 +37,8 @@ type Server struct {
 	dir  string
 	port int
 	args []string
+	// With conf the server is a Sentinel, with password it wants that one.
+	conf, password string
 
 	child  *child
 	client *goredis.Client
@@ -47,24 +50,30 @@ type Server struct {
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := &Server{t: t, dir: t.TempDir(), args: args}
-	t.Cleanup(s.stop)
-	// A free port may be taken by somebody else before the child binds it.
+	s.start(freePort)
+	return s
+}
+
+// start launches the server on a port that free answers, until its test ends. A
+// free port may be taken by somebody else before the child binds it.
+func (s *Server) start(free func(testing.TB) int) {
+	s.t.Helper()
+	s.t.Cleanup(s.stop)
 	for range 5 {
-		s.port = freePort(t)
+		s.port = free(s.t)
 		if s.client != nil {
 			_ = s.client.Close()
 		}
-		s.client = newClient(s.Addr())
+		s.client = newClient(s.Addr(), s.password)
 		err := s.launch()
 		if err == nil {
-			return s
+			return
 		}
 		if !errors.Is(err, errEnded) {
-			t.Fatalf("redistest: %v", err)
+			s.t.Fatalf("redistest: %v", err)
 		}
 	}
-	t.Fatalf("redistest: redis-server does not stay up: %s", s.Log())
-	return nil
+	s.t.Fatalf("redistest: redis-server does not stay up: %s", s.Log())
 }
 
 // Addr is host:port of the server; it stays the same across Restart.
@@ -125,6 +134,21 @@ func (s *Server) MustDo(args ...any) any {
 	return v
 }
 
+// await waits until the server answers ok to a command, be it an error.
+func (s *Server) await(what string, ok func(reply any, err error) bool, command ...any) {
+	s.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	var reply any
+	var err error
+	for deadline := time.Now().Add(startTimeout); time.Now().Before(deadline); <-tick.C {
+		if reply, err = s.Do(context.Background(), command...); ok(reply, err) {
+			return
+		}
+	}
+	s.t.Fatalf("redistest: %s: not within %v: %v, %v", what, startTimeout, reply, err)
+}
+
 // Log is what the server has written so far.
 func (s *Server) Log() string {
 	b, err := os.ReadFile(filepath.Join(s.dir, "redis.log"))
@@ -135,22 +159,27 @@ func (s *Server) Log() string {
 }
 
 func (s *Server) launch() error {
-	args := append([]string{
+	args := []string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.dir,
-		"--save", "", "--appendonly", "no", "--logfile", filepath.Join(s.dir, "redis.log"),
-	}, s.args...)
-	c, err := startChild(args)
+		"--logfile", filepath.Join(s.dir, "redis.log"),
+	}
+	if s.conf == "" {
+		args = append(args, "--save", "", "--appendonly", "no")
+	} else {
+		args = append([]string{s.conf, "--sentinel"}, args...)
+	}
+	c, err := startChild(append(args, s.args...))
 	if err != nil {
 		return err
 	}
 	s.child = c
-	return s.await()
+	return s.up()
 }
 
 var errEnded = errors.New("redis-server ended")
 
-// await waits until the server answers or ends.
-func (s *Server) await() error {
+// up waits until the server answers or ends.
+func (s *Server) up() error {
 	deadline := time.NewTimer(startTimeout)
 	defer deadline.Stop()
 	tick := time.NewTicker(5 * time.Millisecond)
@@ -189,9 +218,10 @@ func (s *Server) stop() {
 	}
 }
 
-func newClient(addr string) *goredis.Client {
+func newClient(addr, password string) *goredis.Client {
 	return goredis.NewClient(&goredis.Options{
-		Addr: addr,
+		Addr:     addr,
+		Password: password,
 		// A fresh dial each time tells the truth about a server that comes and
 		// goes, where the pool of go-redis would remember failures for a second.
 		Dialer:     dial,

@@ -48,3 +48,34 @@ func TestStartWithArguments(t *testing.T) {
 		t.Error("--requirepass had no effect")
 	}
 }
+
+func TestClusterSpreadsItsSlots(t *testing.T) {
+	c := redistest.StartCluster(t, 3)
+	owners := map[*redistest.Server]bool{}
+	for _, key := range []string{"a", "b", "c", "d", "e", "f"} {
+		s := c.Owner(key)
+		s.MustDo("SET", key, "v")
+		owners[s] = true
+	}
+	if len(owners) != 3 {
+		t.Errorf("six keys are on %d nodes", len(owners))
+	}
+}
+
+func TestSentinelsReplaceADeadMaster(t *testing.T) {
+	c := redistest.StartSentinels(t, "")
+	dead := c.Master()
+	dead.MustDo("SET", "k", "v")
+	if err := dead.Replicate(); err != nil {
+		t.Fatal(err)
+	}
+	dead.Kill()
+	alive := c.Other(dead)
+	c.AwaitMaster(alive)
+	alive.AwaitRole("master")
+	if v := alive.MustDo("GET", "k"); v != "v" {
+		t.Errorf("after the failover k is %v", v)
+	}
+	dead.Restart()
+	dead.AwaitRole("slave")
+}

@@ -10,10 +10,22 @@ import (
 )
 
 func TestConformance(t *testing.T) {
-	s := redistest.Start(t)
+	conforms(t, Options{URL: redistest.Start(t).URL()})
+}
+
+func TestConformanceOnSentinel(t *testing.T) {
+	conforms(t, bySentinel(redistest.StartSentinels(t, "")))
+}
+
+func TestConformanceOnCluster(t *testing.T) {
+	conforms(t, inCluster(redistest.StartCluster(t, 3)))
+}
+
+func conforms(t *testing.T, o Options) {
+	o.Timeout = 5 * time.Second
 	connect := func(t *testing.T) storage.Driver {
 		t.Helper()
-		d, err := New(Options{URL: s.URL(), Timeout: 5 * time.Second})
+		d, err := New(o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -28,4 +40,12 @@ func TestConformance(t *testing.T) {
 			return connect(t)
 		},
 	})
+}
+
+func bySentinel(s *redistest.Sentinels) Options {
+	return Options{URL: "redis://", Sentinel: &Sentinel{Master: redistest.SentinelMaster, Addrs: s.Addrs()}}
+}
+
+func inCluster(c *redistest.Cluster) Options {
+	return Options{URL: "redis://", Cluster: &Cluster{Addrs: c.Addrs()}}
 }

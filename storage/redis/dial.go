@@ -10,21 +10,26 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// setDialer makes the client dial by d.dial. The pool of go-redis stops dialling
-// after as many failures as it has connections, and from then on answers the old
-// error until it has looked again, once a second, from a goroutine that outlives
-// Close. So it never gets to see a failure: it gets a connection whose every use
-// answers the error.
-func (d *Driver) setDialer(c *goredis.Options) {
-	tlsConfig := c.TLSConfig
-	c.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := d.dial(ctx, network, addr, tlsConfig)
-		if err != nil {
-			near, far := net.Pipe()
-			_ = far.Close()
-			return failedConn{Conn: near, err: &dialError{err}}, nil
+// connector makes clients of servers, with everything but the address as in o.
+// They dial by d.dial. The pool of go-redis stops dialling after as many failures
+// as it has connections, and from then on answers the old error until it has
+// looked again, once a second, from a goroutine that outlives Close. So it never
+// gets to see a failure: it gets a connection whose every use answers the error.
+func (d *Driver) connector(o goredis.Options, secure *tls.Config) func(addr string) *goredis.Client {
+	return func(addr string) *goredis.Client {
+		o := o // go-redis completes and keeps it
+		tune(&o)
+		o.Addr = addr
+		o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := d.dial(ctx, network, addr, secure)
+			if err != nil {
+				near, far := net.Pipe()
+				_ = far.Close()
+				return failedConn{Conn: near, err: &dialError{err}}, nil
+			}
+			return conn, nil
 		}
-		return conn, nil
+		return goredis.NewClient(&o)
 	}
 }
 

@@ -8,26 +8,24 @@ import (
 	"sync/atomic"
 	"time"
 
-	goredis "github.com/redis/go-redis/v9"
 	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/storage"
 )
 
-// Driver is a [storage.Driver] for logs on Redis; safe for concurrent use.
+// Driver is a [storage.Driver] on Redis; safe for concurrent use.
 type Driver struct {
-	storage.LogOnly
-
 	keys    keyspace
 	timeout time.Duration
 	log     *zap.Logger
 
-	write *goredis.Client // batches, health, messages
-	read  *goredis.Client // pages, so that large ones hold up no batch
+	write     *servers   // batches, health, messages
+	read      *servers   // pages, so that large ones hold up no batch
+	sentinels *sentinels // nil: none
 
-	appendScript, readScript, healthScript *script
-
-	checked      atomic.Bool // the server's configuration was looked at, or is being
+	admitted     atomic.Bool // Redis holds what this driver can use
+	refusal      atomic.Bool // it does not, and the log says so
+	checked      atomic.Bool // the servers' configuration was looked at, or is being
 	noticeFailed atomic.Bool // the last notice could not be sent
 
 	liveEvery time.Duration // between two messages of a subscription to itself
@@ -44,29 +42,46 @@ type Driver struct {
 
 var _ storage.Driver = (*Driver)(nil)
 
-// New checks the options and prepares a driver. It does not connect: that Redis
-// is down is no reason not to start. The caller must call Close.
+// New checks the options and prepares a driver; it reads the files of TLS. It does
+// not connect: that Redis is down is no reason not to start. The caller must call
+// Close.
 func New(o Options) (*Driver, error) {
-	client, err := o.client()
+	target, err := o.target()
+	if err != nil {
+		return nil, err
+	}
+	secure, err := target.tls()
 	if err != nil {
 		return nil, err
 	}
 	o = o.withDefaults()
 	d := &Driver{
-		keys:         keyspace{prefix: o.KeyPrefix},
-		timeout:      o.Timeout,
-		log:          o.Logger,
-		appendScript: newScript(appendLua),
-		readScript:   newScript(readLua),
-		healthScript: newScript(healthLua),
-		liveEvery:    liveEvery,
+		keys:      keyspace{prefix: o.KeyPrefix},
+		timeout:   o.Timeout,
+		log:       o.Logger,
+		liveEvery: liveEvery,
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.dialing, d.stopDialing = context.WithCancel(context.Background())
-	d.setDialer(client)
-	d.write = goredis.NewClient(client)
-	reading := *client
-	d.read = goredis.NewClient(&reading)
+	relayLog()
+
+	ctx, connect := d.logged(context.Background()), d.connector(target.client, secure)
+	if len(target.sentinels) > 0 {
+		ask := found(ctx, nil, target.sentinels, d.connector(target.sentinel, secure))
+		d.sentinels = &sentinels{master: o.Sentinel.Master, servers: ask}
+	}
+	open := func() *servers {
+		switch {
+		case d.sentinels != nil:
+			return found(ctx, d.sentinels.find, nil, connect)
+		case len(target.cluster) > 0:
+			return found(ctx, findCluster, target.cluster, connect)
+		default:
+			return fixed(ctx, target.client.Addr, connect)
+		}
+	}
+	d.write, d.read = open(), open()
+	d.write.joined = func() { d.checked.Store(false) }
 	return d, nil
 }
 
@@ -83,7 +98,11 @@ func (d *Driver) Close() error {
 	d.cancel()
 	d.wg.Wait()
 	d.stopDialing()
-	if err := errors.Join(d.write.Close(), d.read.Close()); err != nil {
+	var err error
+	if d.sentinels != nil {
+		err = d.sentinels.close()
+	}
+	if err = errors.Join(err, d.write.close(), d.read.close()); err != nil {
 		return fmt.Errorf("close redis connections: %w", err)
 	}
 	return nil
@@ -121,10 +140,16 @@ func bounded[T any](ctx context.Context, d *Driver, fn func(context.Context) (T,
 	answers := make(chan answer, 1)
 	go func() {
 		defer d.wg.Done()
-		ctx, cancel := context.WithTimeout(ctx, d.timeout)
+		ctx, cancel := context.WithTimeout(d.logged(ctx), d.timeout)
 		defer cancel()
-		value, err := fn(ctx)
-		answers <- answer{value, err}
+		var a answer
+		if !d.admitted.Load() {
+			a.err = d.admit(ctx)
+		}
+		if a.err == nil {
+			a.value, a.err = fn(ctx)
+		}
+		answers <- a
 	}()
 	late := time.NewTimer(d.timeout + grace)
 	defer late.Stop()

@@ -29,6 +29,8 @@ var replies = map[string]string{
 	"CLUSTERDOWN": "the Redis cluster is down",
 	"MASTERDOWN":  "the Redis replica has lost its master",
 	"TRYAGAIN":    "Redis is moving these keys",
+	"MOVED":       "Redis is moving these keys",
+	"ASK":         "Redis is moving these keys",
 	"EXECABORT":   "Redis refuses commands",
 	"NOAUTH":      "Redis wants a password",
 	"WRONGPASS":   "Redis does not accept the user or the password",

@@ -10,11 +10,17 @@ import (
 
 // Health implements [storage.Driver]: a script that writes. It fails on a
 // read-only replica, out of memory and wherever else appends would, where PING
-// would still be answered.
+// would still be answered. It also looks whether the servers are still the same
+// ones, so that a master deposed by Sentinels which goes on answering is left.
 func (d *Driver) Health(ctx context.Context) error {
+	d.write.refresh()
+	d.read.refresh()
 	_, err := bounded(ctx, d, func(ctx context.Context) (struct{}, error) {
+		if err := d.admit(ctx); err != nil {
+			return struct{}{}, err
+		}
 		c := &call{keys: []string{d.keys.health()}}
-		d.healthScript.run(ctx, d.write, []*call{c})
+		healthScript.run(ctx, d.write, []*call{c})
 		if c.reply == nil {
 			return struct{}{}, opError(c.err)
 		}
@@ -27,8 +33,8 @@ func (d *Driver) Health(ctx context.Context) error {
 	return nil
 }
 
-// checkServer looks at the server's configuration in the background, once; it is
-// called after the first success. INFO tells all there is to know, where CONFIG
+// checkServer looks at the configuration of every server in the background, once;
+// it is called after each success. INFO tells all there is to know, where CONFIG
 // is often forbidden.
 func (d *Driver) checkServer() {
 	if d.checked.Swap(true) {
@@ -39,23 +45,35 @@ func (d *Driver) checkServer() {
 	}
 	go func() {
 		defer d.wg.Done()
-		ctx, cancel := context.WithTimeout(d.ctx, d.timeout)
+		ctx, cancel := context.WithTimeout(d.logged(d.ctx), d.timeout)
 		defer cancel()
-		info, err := d.write.Info(ctx).Result()
-		if _, refused := ownReply(err); err != nil && !refused {
-			d.checked.Store(false) // next time
-			return
+		nodes, err := d.write.all(ctx)
+		for _, n := range nodes {
+			if n.checked.Load() {
+				continue
+			}
+			var info string
+			info, err = n.Info(ctx).Result()
+			if _, refused := ownReply(err); err != nil && !refused {
+				break
+			}
+			n.checked.Store(true)
+			d.report(n.addr, info, err)
+			err = nil
 		}
-		d.report(info, err)
+		if err != nil {
+			d.checked.Store(false) // next time
+		}
 	}()
 }
 
-// report tells about the server what an operator should know.
-func (d *Driver) report(info string, err error) {
+// report tells about a server what an operator should know.
+func (d *Driver) report(addr, info string, err error) {
+	server := zap.String("server", addr)
 	if err != nil {
 		d.log.Info("redis does not tell its version and configuration; "+
 			"it must be 6.2 or newer, a master, with maxmemory-policy noeviction",
-			zap.Error(err))
+			server, zap.Error(err))
 		return
 	}
 	fields := infoFields(info)
@@ -63,15 +81,15 @@ func (d *Driver) report(info string, err error) {
 	var major, minor int
 	if _, err := fmt.Sscanf(version, "%d.%d", &major, &minor); err == nil &&
 		(major < 6 || major == 6 && minor < 2) {
-		d.log.Error("redis is too old: version 6.2 is needed", zap.String("version", version))
+		d.log.Error("redis is too old: version 6.2 is needed", server, zap.String("version", version))
 	}
 	if p := fields["maxmemory_policy"]; p != "" && p != "noeviction" {
 		d.log.Warn("REDIS MAY THROW EVENTS AWAY: its maxmemory-policy must be noeviction, "+
 			"or what was acknowledged can vanish when memory runs low",
-			zap.String("maxmemory_policy", p))
+			server, zap.String("maxmemory_policy", p))
 	}
 	if role := fields["role"]; role != "" && role != "master" {
-		d.log.Warn("redis is not a master and refuses writes", zap.String("role", role))
+		d.log.Warn("redis is not a master and refuses writes", server, zap.String("role", role))
 	}
 }
 

@@ -76,7 +76,7 @@ func TestReportOfOldAndOtherServers(t *testing.T) {
 		var o Options
 		logs := logged(&o)
 		d := &Driver{log: o.Logger}
-		d.report(info, nil)
+		d.report("h:1", info, nil)
 		if want == "" && logs.Len() > 0 || want != "" && (logs.Len() != 1 || !strings.Contains(logs.All()[0].Message, want)) {
 			t.Errorf("%q: logged %v", info, logs.All())
 		}

@@ -28,6 +28,11 @@ func open(t *testing.T, s *redistest.Server, change ...func(*Options)) *Driver {
 	for _, c := range change {
 		c(&o)
 	}
+	return openWith(t, o)
+}
+
+func openWith(t *testing.T, o Options) *Driver {
+	t.Helper()
 	d, err := New(o)
 	if err != nil {
 		t.Fatal(err)

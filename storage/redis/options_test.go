@@ -2,9 +2,14 @@ package redis
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/actionflows/lifeline/storage"
 )
@@ -33,6 +38,25 @@ func TestOptionsThatCannotBeUsed(t *testing.T) {
 		"unescaped hash":    {Options{URL: "redis://:12#hunter2@localhost"}, "cannot be read"},
 		"bad parameter":     {Options{URL: "redis://:hunter2@localhost?x=1"}, `"x"`},
 		"bad path":          {Options{URL: "redis://:hunter2@localhost/a/b"}, "redis URL"},
+
+		"cluster and sentinel":      {Options{URL: url, Cluster: &Cluster{}, Sentinel: &Sentinel{}}, "not both"},
+		"cluster and a host":        {Options{URL: url, Cluster: &Cluster{Addrs: []string{"a"}}}, `names the host "localhost:6379"`},
+		"cluster without address":   {Options{URL: "redis://", Cluster: &Cluster{}}, "neither"},
+		"cluster with a database":   {Options{URL: url + "/1", Cluster: &Cluster{}}, "only database 0"},
+		"cluster with db":           {Options{URL: url, DB: 2, Cluster: &Cluster{}}, "only database 0"},
+		"cluster by a socket":       {Options{URL: "unix:///x", Cluster: &Cluster{}}, "unix socket"},
+		"URL as an address":         {Options{URL: "redis://", Cluster: &Cluster{Addrs: []string{"redis://:hunter2@h"}}}, "address 1 is not of the form host:port"},
+		"port that is none":         {Options{URL: "redis://", Cluster: &Cluster{Addrs: []string{"a", "b:x"}}}, "address 2"},
+		"port 0":                    {Options{URL: "redis://", Cluster: &Cluster{Addrs: []string{"a:0"}}}, "address 1"},
+		"empty address":             {Options{URL: "redis://", Cluster: &Cluster{Addrs: []string{""}}}, "address 1"},
+		"sentinel and a host":       {Options{URL: url, Sentinel: &Sentinel{Master: "m", Addrs: []string{"a"}}}, "names the host"},
+		"sentinel without name":     {Options{URL: "redis://", Sentinel: &Sentinel{Addrs: []string{"a"}}}, "name is missing"},
+		"sentinel without address":  {Options{URL: "redis://", Sentinel: &Sentinel{Master: "m"}}, "no address"},
+		"sentinel by a socket":      {Options{URL: "unix:///x", Sentinel: &Sentinel{Master: "m", Addrs: []string{"a"}}}, "unix socket"},
+		"tls without rediss":        {Options{URL: url, TLS: &TLS{}}, "rediss://"},
+		"tls on a socket":           {Options{URL: "unix:///x", TLS: &TLS{}}, "rediss://"},
+		"certificate without a key": {Options{URL: "rediss://h", TLS: &TLS{Cert: "c"}}, "belong together"},
+		"key without certificate":   {Options{URL: "rediss://h", TLS: &TLS{Key: "k"}}, "belong together"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -51,25 +75,64 @@ func TestOptionsThatCannotBeUsed(t *testing.T) {
 }
 
 func TestOptionsReachTheClient(t *testing.T) {
-	c, err := Options{
+	t1, err := Options{
 		URL: "rediss://u:p@example.org:6380/3", Username: "other", Password: "secret", PoolSize: 5,
-	}.client()
+	}.target()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Addr != "example.org:6380" || c.DB != 3 || c.Username != "other" || c.Password != "secret" ||
-		c.PoolSize != 5 || c.TLSConfig == nil || c.MaxRetries != -1 {
+	if c := t1.client; c.Addr != "example.org:6380" || c.DB != 3 || c.Username != "other" || c.Password != "secret" ||
+		c.PoolSize != 5 || !t1.secure {
 		t.Errorf("client options are %+v", c)
 	}
-	c, err = Options{URL: "unix:///run/redis.sock?db=2"}.client()
+	t2, err := Options{URL: "unix:///run/redis.sock?db=2"}.target()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Network != "unix" || c.Addr != "/run/redis.sock" || c.DB != 2 || c.PoolSize != DefaultPoolSize {
+	if c := t2.client; c.Network != "unix" || c.Addr != "/run/redis.sock" || c.DB != 2 || c.PoolSize != DefaultPoolSize || t2.secure {
 		t.Errorf("client options are %+v", c)
 	}
-	if c, err = (Options{URL: "redis://h", DB: 7}).client(); err != nil || c.DB != 7 || c.Addr != "h:6379" {
+	t3, err := Options{URL: "redis://h", DB: 7}.target()
+	if c := t3.client; err != nil || c.DB != 7 || c.Addr != "h:6379" {
 		t.Errorf("client options are %+v, %v", c, err)
+	}
+	t4, err := Options{URL: "redis://u:p@/3", Sentinel: &Sentinel{Master: "m", Addrs: []string{"s1", "[::1]:7", "::2"}, Password: "x"}}.target()
+	if err != nil || !slices.Equal(t4.sentinels, []string{"s1:26379", "[::1]:7", "[::2]:26379"}) ||
+		t4.sentinel.Password != "x" || t4.sentinel.Username != "" || t4.client.Username != "u" || t4.client.DB != 3 {
+		t.Errorf("target is %+v, %v", t4, err)
+	}
+	t5, err := Options{URL: "rediss://h:1", Cluster: &Cluster{}}.target()
+	if err != nil || !slices.Equal(t5.cluster, []string{"h:1"}) || !t5.secure {
+		t.Errorf("target is %+v, %v", t5, err)
+	}
+	t6, err := Options{URL: "redis://", Cluster: &Cluster{Addrs: []string{"a", "b:2"}}}.target()
+	if err != nil || !slices.Equal(t6.cluster, []string{"a:6379", "b:2"}) {
+		t.Errorf("target is %+v, %v", t6, err)
+	}
+}
+
+func TestSettingsOfEveryClient(t *testing.T) {
+	c := goredis.Options{PoolSize: 5}
+	tune(&c)
+	if c.MaxRetries != -1 || c.DialTimeout != 500*time.Millisecond || c.DialerRetries != 1 ||
+		c.ReadTimeout != 400*time.Millisecond || c.WriteTimeout != 400*time.Millisecond ||
+		c.PoolTimeout != 200*time.Millisecond || !c.ContextTimeoutEnabled || c.PoolSize != 5 ||
+		!c.DisableIdentity || c.MaintNotificationsConfig.Mode != maintnotifications.ModeDisabled {
+		t.Errorf("client options are %+v", c)
+	}
+}
+
+func TestNothingSecretIsPrinted(t *testing.T) {
+	o := Options{
+		URL: "redis://u:hunter2@", Password: "hunter2",
+		Sentinel: &Sentinel{Master: "m", Addrs: []string{"s"}, Password: "hunter2"},
+	}
+	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+		for _, v := range []any{o, &o, *o.Sentinel, o.Sentinel, []any{o}} {
+			if s := fmt.Sprintf(format, v); strings.Contains(s, "hunter2") {
+				t.Errorf("%s of %T is %s", format, v, s)
+			}
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	mathrand "math/rand/v2"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -34,7 +35,7 @@ func (d *Driver) Publish(ctx context.Context, channel string, data []byte) error
 		}
 	}
 	_, err := bounded(ctx, d, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, unavailable(d.write.Publish(ctx, name, data).Err())
+		return struct{}{}, d.publish(ctx, name, data, nil)
 	})
 	if err != nil {
 		return fmt.Errorf("publish: %w", err)
@@ -42,16 +43,35 @@ func (d *Driver) Publish(ctx context.Context, channel string, data []byte) error
 	return nil
 }
 
+// publish sends a message by any server, for a Cluster passes it on to all; by
+// last only if no other takes it.
+func (d *Driver) publish(ctx context.Context, channel string, data []byte, last *node) error {
+	nodes, err := d.write.all(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	if i := slices.Index(nodes, last); i >= 0 {
+		nodes = append(slices.Delete(nodes, i, i+1), last)
+	}
+	for _, n := range nodes {
+		if err = n.Publish(ctx, channel, data).Err(); err == nil {
+			return nil
+		}
+		d.write.failed()
+	}
+	return unavailable(err)
+}
+
 // Subscribe implements [storage.Driver]. It opens one connection, and opens it
-// again, after 10 to 250 ms, until ctx is done or the driver is closed; then it
-// answers ctx's error or ErrClosed. Lost is set after every interruption, and
-// when the first attempt to subscribe failed.
+// again, in a Cluster by another server and after 10 to 250 ms, until ctx is done
+// or the driver is closed; then it answers ctx's error or ErrClosed. Lost is set
+// after every interruption, and when the first attempt to subscribe failed.
 func (d *Driver) Subscribe(ctx context.Context, channel string, fn func(storage.Message)) error {
 	if err := d.enter(); err != nil {
 		return err
 	}
 	defer d.wg.Done()
-	run, cancel := context.WithCancel(ctx)
+	run, cancel := context.WithCancel(d.logged(ctx))
 	defer cancel()
 	defer context.AfterFunc(d.ctx, cancel)()
 
@@ -66,6 +86,7 @@ func (d *Driver) Subscribe(ctx context.Context, channel string, fn func(storage.
 			attempt = 0
 		}
 		s.lost = true
+		d.write.failed()
 		wait(run, attempt)
 	}
 	if err := ctx.Err(); err != nil {
@@ -100,9 +121,15 @@ type subscription struct {
 // listen subscribes and hands messages over until the connection is lost, and
 // reports whether there was one.
 func (s *subscription) listen(ctx context.Context) bool {
-	ps := s.d.write.Subscribe(ctx)
+	looking, cancel := context.WithTimeout(ctx, s.d.timeout)
+	nodes, err := s.d.write.all(looking)
+	cancel()
+	if err != nil {
+		return false
+	}
+	ps := nodes[0].Subscribe(ctx)
 	// Closing wakes a receive, which ctx does not.
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel = context.WithCancel(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = ps.Close() })
 	defer func() {
 		cancel()
@@ -128,7 +155,7 @@ func (s *subscription) listen(ctx context.Context) bool {
 	go func() {
 		defer close(done)
 		defer cancel()
-		s.pulse(ctx)
+		s.pulse(ctx, nodes[0])
 	}()
 	defer func() {
 		cancel()
@@ -155,8 +182,9 @@ func (s *subscription) deliver(received any) {
 }
 
 // pulse sends messages to the subscription itself and returns when too many of
-// them have not come back.
-func (s *subscription) pulse(ctx context.Context) {
+// them have not come back. In a Cluster they take the way that others' take: by
+// another server than the one that the subscription is at.
+func (s *subscription) pulse(ctx context.Context, at *node) {
 	tick := time.NewTicker(s.d.liveEvery)
 	defer tick.Stop()
 	for {
@@ -170,7 +198,7 @@ func (s *subscription) pulse(ctx context.Context) {
 		}
 		s.missed.Add(1)
 		sending, cancel := context.WithTimeout(ctx, s.d.timeout)
-		_ = s.d.write.Publish(sending, s.live, "").Err() // missing it is what counts
+		_ = s.d.publish(sending, s.live, nil, at) // missing it is what counts
 		cancel()
 	}
 }
