@@ -20,7 +20,10 @@ func through(p *faults.Proxy) func(*Options) {
 // refused fails unless every kind of write says that Redis cannot be used.
 func refused(t *testing.T, d *Driver, reason string) {
 	t.Helper()
-	results, err := try(t, d, entry("x"), in("e:other", "x"))
+	results, err := d.Apply(t.Context(), []storage.Op{
+		entry("x"), in("e:other", "x"), document("x", 9), &storage.Del{Collection: "other", ID: "x"},
+		addition("x"), item("x"), &storage.Drop{Scope: "e:dropped"},
+	})
 	var u *storage.UnavailableError
 	if !errors.As(err, &u) || u.Reason != reason || !Counts(err) {
 		t.Errorf("Apply answered %v, want %q", err, reason)
