@@ -11,6 +11,14 @@
 // It does not retry, does not remember what Redis lost and does not know what a
 // log is for: that is the work of storage/resilient and of the hub.
 //
+// # Servers
+//
+// Redis is one server, the master that Sentinels name, or a Cluster. Redirects are
+// followed; a call whose outcome is unknown is never sent again. When a master dies,
+// its logs are unavailable until another one has them, and those of other masters
+// go on. Replication is asynchronous: of what was acknowledged just before, the
+// newest may be lost, which the log's numbers tell.
+//
 // # Keys
 //
 // Every log lives in one of 16 partitions {p00} to {p15}: the FNV-1a hash of its
