@@ -7,6 +7,7 @@ PORT ?= 8080
 ADMIN ?= localhost:2019
 PKG ?= ./...
 FUZZ ?= 1m
+SUBJECT ?=
 
 GOLANGCI_VERSION := v2.15.0
 XCADDY_VERSION := v0.4.5
@@ -19,6 +20,7 @@ help: ## list the targets
 		while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
 	@printf '\n  PORT=8080 ADMIN=localhost:2019   where `make run` listens\n'
 	@printf '  PKG=./watcher                    what `make test` tests\n'
+	@printf '  SUBJECT=breaker                  what `make bench` measures, instead of everything\n'
 
 .PHONY: build
 build: ## build bin/caddy: Caddy with this module
@@ -38,7 +40,12 @@ test: ## run every test; installs what the tests need
 	go test -race -timeout 20m $(PKG)
 ifneq (,$(filter ./... ./breaker,$(PKG)))
 	go test -race -tags interleave -run Linearizable ./breaker
+	cd bench && go test -timeout 1m ./...
 endif
+
+.PHONY: bench
+bench: ## measure us beside others and write it into docs/ (a minute)
+	cd bench && go run ./report $(SUBJECT)
 
 .PHONY: mutants
 mutants: ## break the breaker on purpose and see its tests notice
@@ -53,10 +60,12 @@ lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## check style and common mista
 	@scripts/no-skips
 	go mod tidy -diff
 	$< run ./...
+	cd bench && go mod tidy -diff && $< run ./...
 
 .PHONY: fmt
 fmt: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## format the code
 	$< fmt ./...
+	cd bench && $< fmt ./...
 
 .PHONY: xcaddy
 xcaddy: $(TOOLS)/xcaddy-$(XCADDY_VERSION) ## build bin/caddy-xcaddy the way users do

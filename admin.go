@@ -46,7 +46,7 @@ func (a *adminAPI) serveBreakers(w http.ResponseWriter, r *http.Request) error {
 }
 
 // serveBreaker answers GET /lifeline/breakers/{hub} and POST
-// /lifeline/breakers/{hub}/{breaker}/reset.
+// /lifeline/breakers/{hub}/{breaker}/{operation}.
 func (a *adminAPI) serveBreaker(w http.ResponseWriter, r *http.Request) error {
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, breakersPath+"/"), "/")
 	hubs := runningHubs()
@@ -60,23 +60,17 @@ func (a *adminAPI) serveBreaker(w http.ResponseWriter, r *http.Request) error {
 		return writeJSON(w, nonNil(rt.running().CircuitBreakerStats()))
 	case len(parts) == 1:
 		return notAllowed(w, http.MethodGet)
-	case len(parts) != 3 || parts[2] != "reset":
-		return apiError(http.StatusNotFound, "no such operation: %s; there is POST %s/{hub}/{breaker}/reset", r.URL.Path, breakersPath)
+	case len(parts) != 3:
+		return apiError(http.StatusNotFound, "no such path: %s; there is POST %s/{hub}/{breaker}/{%s}",
+			r.URL.Path, breakersPath, operationNames)
 	case r.Method != http.MethodPost:
 		return notAllowed(w, http.MethodPost)
 	}
-	return resetBreaker(w, rt, parts[1])
-}
-
-func resetBreaker(w http.ResponseWriter, rt *runtime, name string) error {
-	st := rt.running()
-	named := func(s breaker.Stats) bool { return s.Name == name }
-	if !slices.ContainsFunc(st.CircuitBreakerStats(), named) {
-		return apiError(http.StatusNotFound, "hub %s has no breaker %q", rt.name, name)
+	stats, err := rt.operate(parts[1], parts[2], r.Body)
+	if err != nil {
+		return err
 	}
-	st.ResetCircuitBreaker()
-	stats := st.CircuitBreakerStats()
-	return writeJSON(w, stats[slices.IndexFunc(stats, named)])
+	return writeJSON(w, stats)
 }
 
 // runningHubs answers the hubs whose storage is open, by name.

@@ -2,8 +2,6 @@ package lifeline
 
 import (
 	"fmt"
-	"math"
-	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -41,15 +39,7 @@ import (
 //	    }
 //	    history <count> [<age>]
 //	    journal off
-//	    breaker off
-//	    breaker {
-//	        failure_threshold <failures>
-//	        reset_timeout     <duration>
-//	        backoff           <factor> <max>
-//	        probes            <calls>
-//	        probe_successes   <calls>
-//	        probe_timeout     <duration>
-//	    }
+//	    breaker off | { … } (see parseBreaker)
 //	    watch <session> <dir> {
 //	        ignore         <glob...>
 //	        ignore_default off
@@ -196,58 +186,6 @@ func parseQueue(d *caddyfile.Dispenser, h *Hub) error {
 		return err
 	}
 	h.MaxQueueFrames, err = count(d, "max_queue", args[1])
-	return err
-}
-
-func parseBreaker(d *caddyfile.Dispenser, h *Hub) error {
-	h.Breaker = new(Breaker)
-	b := h.Breaker
-	if d.NextArg() {
-		if d.Val() != "off" {
-			return d.Errf("breaker takes off or a block, not %q", d.Val())
-		}
-		b.Off = true
-		return noMore(d)
-	}
-	seen := make(once)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if err := seen.check(d); err != nil {
-			return err
-		}
-		var err error
-		switch option := d.Val(); option {
-		case "failure_threshold":
-			err = parseCount(d, &b.FailureThreshold)
-		case "reset_timeout":
-			err = parseDuration(d, &b.ResetTimeout)
-		case "probes":
-			err = parseCount(d, &b.Probes)
-		case "probe_successes":
-			err = parseCount(d, &b.ProbeSuccesses)
-		case "probe_timeout":
-			err = parseDuration(d, &b.ProbeTimeout)
-		case "backoff":
-			err = parseBackoff(d, b)
-		default:
-			err = d.Errf("unknown option %q of breaker", option)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func parseBackoff(d *caddyfile.Dispenser, b *Breaker) error {
-	var factor, longest string
-	if !d.Args(&factor, &longest) || d.NextArg() {
-		return d.Errf("backoff takes a factor and a longest timeout")
-	}
-	var err error
-	if b.BackoffFactor, err = strconv.ParseFloat(factor, 64); err != nil || !(b.BackoffFactor >= 1) || math.IsInf(b.BackoffFactor, 0) {
-		return d.Errf("backoff: %q is not a factor of at least 1", factor)
-	}
-	b.BackoffMax, err = duration(d, "backoff", longest)
 	return err
 }
 

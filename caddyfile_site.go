@@ -17,6 +17,7 @@ import (
 //	    anonymous read [write]
 //	    origins   <origin...>
 //	    poll_rate <n> <interval>
+//	    breaker_admin <user...>
 //	    dashboard
 //	}
 func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
@@ -51,6 +52,8 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser, seen once) error {
 		return parseList(d, &h.APIKeys)
 	case "origins":
 		return parseList(d, &h.Origins)
+	case "breaker_admin":
+		return parseList(d, &h.BreakerAdmin)
 	}
 	if err := seen.check(d); err != nil {
 		return err

@@ -50,6 +50,11 @@ type Handler struct {
 	// 5 s.
 	PollRate *PollRate `json:"poll_rate,omitempty"`
 
+	// The users who may reset, trip, hold and release the hub's circuit breakers at
+	// `/api/health/circuit-breakers/{breaker}/{operation}`; `*` is every
+	// authenticated user. Default: nobody.
+	BreakerAdmin []string `json:"breaker_admin,omitempty"`
+
 	// Serve the page at /lifeline/.
 	Dashboard bool `json:"dashboard,omitempty"`
 
@@ -171,6 +176,9 @@ func (h *Handler) closeAtExit(ctx caddy.Context) {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	if h.page != nil && (r.URL.Path == "/lifeline" || strings.HasPrefix(r.URL.Path, "/lifeline/")) {
 		h.servePage(w, r)
+		return nil
+	}
+	if h.serveBreakerAdmin(w, r) {
 		return nil
 	}
 	if !events.IsRoute(r.URL.EscapedPath()) {

@@ -12,7 +12,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
 
-	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/events"
 	"github.com/actionflows/lifeline/storage"
 	"github.com/actionflows/lifeline/watcher"
@@ -62,6 +61,7 @@ type Hub struct {
 	key    string
 	sites  []*events.Site
 	logger *zap.Logger // this configuration's
+	emit   emit        // the same
 }
 
 // History bounds the log of one session.
@@ -73,20 +73,6 @@ type History struct {
 // Journal is the setting of the journal in front of a remote storage.
 type Journal struct {
 	Off bool `json:"off,omitempty"`
-}
-
-// Breaker is the setting of the circuit breaker; zero values are the defaults of
-// package breaker.
-type Breaker struct {
-	// No breaker and no journal: storage is used as it is.
-	Off              bool           `json:"off,omitempty"`
-	FailureThreshold int            `json:"failure_threshold,omitempty"`
-	ResetTimeout     caddy.Duration `json:"reset_timeout,omitempty"`
-	BackoffFactor    float64        `json:"backoff_factor,omitempty"`
-	BackoffMax       caddy.Duration `json:"backoff_max,omitempty"`
-	Probes           int            `json:"probes,omitempty"`
-	ProbeSuccesses   int            `json:"probe_successes,omitempty"`
-	ProbeTimeout     caddy.Duration `json:"probe_timeout,omitempty"`
 }
 
 // Watch says which directory's changes become events of which session.
@@ -127,6 +113,9 @@ func (h *Hub) provision(ctx caddy.Context, name string) error {
 		return err
 	}
 	h.key = h.storageKey()
+	if h.emit, err = newEmit(ctx); err != nil {
+		return fmt.Errorf("load the events app: %w", err)
+	}
 	return h.provisionWatches(ctx)
 }
 
@@ -152,14 +141,7 @@ func (h *Hub) check(name string) error {
 	if h.History != nil && (h.History.Count < 0 || h.History.Age < 0) {
 		return fmt.Errorf("history: %d and %s must not be negative", h.History.Count, time.Duration(h.History.Age))
 	}
-	if h.Breaker != nil && !h.Breaker.Off {
-		b, err := breaker.New(h.Breaker.config(name))
-		if err != nil {
-			return err
-		}
-		b.Close()
-	}
-	return nil
+	return h.Breaker.check(name)
 }
 
 // provisionWatches makes the directories absolute and checks the settings; the
@@ -216,19 +198,6 @@ func (h *Hub) limits() events.Limits {
 		MaxSubscriptions: h.MaxSubscriptions, MessageRate: h.MessageRate,
 		MaxQueueBytes: h.MaxQueueBytes, MaxQueueFrames: h.MaxQueueFrames, MaxReplays: h.MaxReplays,
 	}.WithDefaults()
-}
-
-func (b *Breaker) config(name string) breaker.Config {
-	c := breaker.Config{Name: name}
-	if b == nil {
-		return c
-	}
-	c.FailureThreshold = b.FailureThreshold
-	c.ResetTimeout = time.Duration(b.ResetTimeout)
-	c.Backoff = breaker.Backoff{Factor: b.BackoffFactor, Max: time.Duration(b.BackoffMax)}
-	c.Probes, c.ProbeSuccesses = b.Probes, b.ProbeSuccesses
-	c.ProbeTimeout = time.Duration(b.ProbeTimeout)
-	return c
 }
 
 func (w *Watch) config() watcher.Config {

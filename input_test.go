@@ -194,6 +194,10 @@ func TestEveryOptionIsTaken(t *testing.T) {
 			probes 2
 			probe_successes 2
 			probe_timeout 5s
+			probe_every 1s
+			adaptive
+			rate 0.5 10s 20
+			slow 1s 0.5 10s 20
 		}
 		watch demo DIR/data {
 			ignore *.log tmp/**
@@ -237,6 +241,7 @@ http://localhost:PORT {
 		anonymous read write
 		origins https://app.example
 		poll_rate 2 1s
+		breaker_admin alice
 		dashboard
 	}
 	handle_path /remote/* {

@@ -63,6 +63,9 @@ func (*App) CaddyModule() caddy.ModuleInfo {
 func (a *App) Provision(ctx caddy.Context) error {
 	a.logger = ctx.Logger()
 	a.held = make(map[string]*runtime)
+	if err := registerMetrics(ctx); err != nil {
+		return err
+	}
 	if a.Hubs == nil {
 		a.Hubs = make(map[string]*Hub)
 	}

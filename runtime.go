@@ -37,13 +37,14 @@ func releaseRuntime(name string) error {
 // runtime is a hub as it runs: storage, connections, watchers. It knows no
 // caddy.Context and no configuration's logger, since it outlives both.
 type runtime struct {
-	name    string
-	relay   *relay
-	logger  *zap.Logger
-	polls   *events.PollLimiter
-	started chan struct{} // closed when hub is set
-	hub     atomic.Pointer[events.Hub]
-	watcher atomic.Pointer[breakerWatcher]
+	name      string
+	relay     *relay
+	logger    *zap.Logger
+	telemetry *telemetry
+	polls     *events.PollLimiter
+	started   chan struct{} // closed when hub is set
+	hub       atomic.Pointer[events.Hub]
+	watcher   atomic.Pointer[breakerWatcher]
 
 	mu       sync.Mutex // guards what follows, and start against stop
 	users    []*Hub     // the configurations that have started it, oldest first
@@ -81,9 +82,9 @@ func (b *backend) Growth(ctx context.Context, fn func(session string)) error {
 
 func newRuntime(name string) *runtime {
 	r := newRelay()
+	logger := zap.New(r)
 	return &runtime{
-		name: name, relay: r, logger: zap.New(r),
-		polls: events.NewPollLimiter(), started: make(chan struct{}),
+		name: name, relay: r, logger: logger, polls: events.NewPollLimiter(), started: make(chan struct{}),
 	}
 }
 
@@ -114,13 +115,18 @@ func (rt *runtime) open(h *Hub) error {
 	if err != nil {
 		return fmt.Errorf("open %s storage: %w", h.info.Driver, err)
 	}
-	if rt.breaker, err = newBreaker(h, rt.logger, rt.breakerChanged); err != nil {
+	t := newTelemetry(rt.name, rt.logger)
+	if rt.breaker, err = newBreaker(h, rt.logger, t, rt.breakerChanged); err != nil {
+		t.emitter.close()
 		return errors.Join(err, driver.Close())
 	}
-	if rt.storage, err = protect(driver, h.info, rt.breaker, rt.logger); err != nil {
+	if rt.storage, err = protect(driver, h, rt.breaker, rt.logger); err != nil {
 		rt.breaker.Close() // only one with a breaker fails
+		t.emitter.close()
 		return errors.Join(err, driver.Close())
 	}
+	rt.telemetry = t
+	rt.storage.OnStatus(t.status) // until the storage is closed
 	if w, ok := rt.storage.(breakerWatcher); ok {
 		rt.watcher.Store(&w)
 	}
@@ -155,6 +161,7 @@ func (rt *runtime) setHistory(h *Hub) {
 // apply makes the settings of one configuration the current ones.
 func (rt *runtime) apply(h *Hub) {
 	rt.relay.set(h.logger)
+	rt.telemetry.emitter.set(h.emit)
 	rt.setHistory(h)
 	rt.hub.Load().SetLimits(h.limits())
 	rt.watchers.apply(h.Watches)
@@ -241,6 +248,7 @@ func (rt *runtime) Destruct() error {
 	if rt.breaker != nil {
 		rt.breaker.Close()
 	}
+	rt.telemetry.emitter.close()
 	if err != nil {
 		return fmt.Errorf("hub %s: close storage: %w", rt.name, err)
 	}

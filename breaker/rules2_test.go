@@ -140,3 +140,25 @@ func TestRule13CommandsAreIdempotentAndObservable(t *testing.T) {
 		})
 	}
 }
+
+// A caller may ask whether its success would close the breaker.
+func TestTokenProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBreaker(t, breaker.Config{ResetTimeout: time.Second})
+		token, err := b.Acquire()
+		if err != nil || token.Probe() {
+			t.Fatalf("closed: %v %v", token.Probe(), err)
+		}
+		token.Report(breaker.Success)
+		b.Trip(nil)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		token, err = b.Acquire()
+		if err != nil || !token.Probe() {
+			t.Fatalf("half-open: %v %v", token.Probe(), err)
+		}
+		if token.Report(breaker.Success); token.Probe() {
+			t.Fatal("a settled token is still a probe")
+		}
+	})
+}

@@ -8,7 +8,8 @@ import (
 // Op is one durable mutation: [Append], [Put], [Del], [Push], [Add] or [Drop].
 // Names (of logs, queues, collections, scopes, indexes, members and fields) and
 // ids are arbitrary bytes; an operation without one that it needs is answered
-// with [ErrPoison]. What an Op points to must not be changed afterwards.
+// with [ErrPoison] (see [Check]). What an Op points to must not be changed
+// afterwards.
 type Op interface{ op() }
 
 // Append adds one entry at the end of a log.
@@ -59,8 +60,9 @@ type Put struct {
 	// MaxMembers bounds how many documents the collection has, or with Within, the
 	// name of an index, how many have the same value in it as this one, which must
 	// have one. Those of the lowest Rank are removed, the lowest id first among
-	// equals, and never the one just written. 0 means unbounded. Documents of one
-	// collection must agree on Within.
+	// equals, and never the one just written: each as by a Del with its own stamp,
+	// so that the same batch again changes nothing. 0 means unbounded. Documents
+	// of one collection must agree on Within.
 	MaxMembers int
 	Within     string
 	// Rank is the document's place in the order of removal, of at most 2^53 either
@@ -69,9 +71,10 @@ type Put struct {
 }
 
 // Del removes a document and the counters of its member in the scope "" of its
-// collection, unless a later Stamp has written it: then the Result is a Duplicate.
-// The zero Stamp removes it whatever its stamp is. Result.Exists tells whether it
-// was there. The stamp is remembered for [TombstoneAge].
+// collection, unless a later Stamp has written it, or one not below has deleted it:
+// then nothing changes and the Result is a Duplicate. The zero Stamp is as in Put,
+// and so removes it whatever its stamp is. Result.Exists tells whether it was there.
+// The stamp is remembered for [TombstoneAge].
 type Del struct {
 	Collection, ID string
 	Stamp          Stamp
@@ -87,8 +90,8 @@ type Push struct {
 	// what is remembered of it live as long as their longest-lived item, and those
 	// without an end for DedupAge after the last operation.
 	Remaining time.Duration
-	// MaxLen: a queue with so many items waiting refuses another with [ErrFull]. 0
-	// means unbounded.
+	// MaxLen: a queue with so many items waiting refuses another with [ErrFull], and
+	// does not take its Link. 0 means unbounded.
 	MaxLen int
 	// Link is as in Append, in the chain of its producer in this queue.
 	Link Link
@@ -116,7 +119,7 @@ type Add struct {
 	// unbounded.
 	MaxMembers int
 	// IfExists adds only if the document Member of the collection exists;
-	// Result.Exists tells. Scope must be "".
+	// Result.Exists tells, and the Link is taken either way. Scope must be "".
 	IfExists bool
 	// Link is as in Append, in the chain of its producer in this collection. With
 	// the zero Link an Add that is applied again counts again.
@@ -129,7 +132,8 @@ type Add struct {
 // was one. The log leaves a gravestone for [TombstoneAge]: its epoch is dead for
 // every Append, its positions and numbers go on, and reading it is as reading an
 // unknown log, but that a cursor of the dead epoch is answered with Gap. The next
-// append begins a new epoch. Ids from before are forgotten.
+// append begins a new epoch. Ids from before are forgotten. A Drop that is applied
+// again drops what came in between.
 type Drop struct{ Scope string }
 
 func (*Append) op() {}

@@ -1,23 +1,31 @@
 package storage
 
-import (
-	"context"
-	"fmt"
-	"strings"
-)
+import "time"
 
-// Events are the operations on the event log of a session.
-type Events interface {
-	// AddEvent appends one event; its id is deduplicated within the session.
-	// data must not be changed afterwards. An [UnavailableError] says when to
-	// try again.
-	AddEvent(ctx context.Context, session, id string, data []byte) (Result, error)
-	// ReadEvents answers a page of a session's events, oldest first.
-	ReadEvents(ctx context.Context, session string, q LogQuery) (LogPage, error)
-	// Growth calls fn, in order and from one goroutine, for every session whose
-	// log another node has appended to, and with "" when notices may have been
-	// missed, until ctx is done. It is a hint to read.
-	Growth(ctx context.Context, fn func(session string)) error
+// Storage is every operation on what the hub keeps. All methods are safe for
+// concurrent use and return promptly once ctx is done. What they answer when
+// something is wrong:
+//
+//   - a [FieldError]: the caller's input; nothing was changed
+//   - an error that wraps [ErrNotFound]: there is no such record
+//   - an [UnavailableError]: try again later
+//
+// The connections of clients are no part of it: they belong to a node, and the hub
+// knows them (events.Clients).
+type Storage interface {
+	Sessions
+	Events
+	Chains
+	Commands
+	Inputs
+	Windows
+	Frequencies
+	Bookmarks
+	Patterns
+	Harmony
+	Dossiers
+	Suggestions
+	PubSub
 }
 
 // Store is the typed operations over a driver. It holds nothing but its
@@ -25,49 +33,34 @@ type Events interface {
 type Store struct {
 	Driver  Driver
 	History History
+	// MaxSessions is how many sessions have a record; 0: DefaultMaxSessions.
+	MaxSessions int
 }
 
-var _ Events = (*Store)(nil)
+var _ Storage = (*Store)(nil)
 
-const eventLog = "e:"
+// The collections, and the indexes of their documents.
+const (
+	collSessions    = "sessions"
+	collChains      = "chains"
+	collCommands    = "commands"
+	collFollows     = "follows"
+	collWindows     = "windows"
+	collFrequencies = "frequencies"
+	collBookmarks   = "bookmarks"
+	collPatterns    = "patterns"
+	collDossiers    = "dossiers"
+	collSuggestions = "suggestions"
 
-// AddEvent implements [Events].
-func (s *Store) AddEvent(ctx context.Context, session, id string, data []byte) (Result, error) {
-	results, err := s.Driver.Apply(ctx, []Op{&Append{
-		Log: eventLog + session, ID: id, Data: data,
-		MaxLen: s.History.MaxLen, MaxAge: s.History.MaxAge,
-	}})
-	if err != nil {
-		return Result{}, fmt.Errorf("append event: %w", err)
-	}
-	if err := results[0].Err; err != nil {
-		return Result{}, fmt.Errorf("append event: %w", err)
-	}
-	return results[0], nil
-}
+	indexSession  = "session"
+	indexUser     = "user"
+	indexStatus   = "status"
+	indexActive   = "active" // sessions with a user and without a final status, all with the value ""
+	indexCategory = "category"
+	indexProject  = "project"
+)
 
-// ReadEvents implements [Events].
-func (s *Store) ReadEvents(ctx context.Context, session string, q LogQuery) (LogPage, error) {
-	page, err := s.Driver.ReadLog(ctx, eventLog+session, q)
-	if err != nil {
-		return LogPage{}, fmt.Errorf("read events: %w", err)
-	}
-	return page, nil
-}
-
-// Growth implements [Events].
-func (s *Store) Growth(ctx context.Context, fn func(session string)) error {
-	return s.Driver.Subscribe(ctx, NoticeChannel, func(m Message) {
-		if m.Lost {
-			fn("")
-			return
-		}
-		n, err := ParseNotice(m.Data)
-		if err != nil {
-			return // not ours: a hint that cannot be read is no hint
-		}
-		if session, ok := strings.CutPrefix(n.Log, eventLog); ok {
-			fn(session)
-		}
-	})
-}
+// retention is how long records last that are about a session but are kept apart
+// from it, and daily counts: sessions come and go, and without an end these would
+// grow for ever.
+const retention = 90 * 24 * time.Hour

@@ -2,7 +2,9 @@ package disk
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -186,5 +188,112 @@ func TestDedupWindowIsBounded(t *testing.T) {
 	})
 	if err != nil || n < storage.DedupWindow || n > storage.DedupWindow*5/4+1 {
 		t.Fatalf("%d records, %v", n, err)
+	}
+}
+
+// Documents are not removed for others: when nothing but them is left, what would
+// bring more is refused until something is deleted, and everything else goes on.
+func TestMaxSizeRefuses(t *testing.T) {
+	const size = 2 << 20
+	log, logged := observed()
+	d := open(t, Options{MaxSize: size, Logger: log})
+	first := mustAdd(t, d, "history", "a")
+	body := bytes.Repeat([]byte("x"), 32<<10)
+	n := 0
+	eventually(t, "the file is full", func() bool {
+		r := add(t, d, &storage.Put{Collection: "c", ID: fmt.Sprintf("%04d", n), Body: body})
+		if r.Err == nil {
+			n++
+			return false
+		}
+		wantUnavailable(t, r.Err, "max_size is reached")
+		return true
+	})
+	if page, err := d.ReadLog(t.Context(), "history", storage.LogQuery{After: &first}); err != nil || len(page.Entries) != 0 {
+		t.Fatalf("history was not removed first: %+v, %v", page, err)
+	}
+	for _, op := range []storage.Op{
+		&storage.Append{Log: "e", ID: "a"}, &storage.Push{Queue: "q", ID: "a"},
+		&storage.Add{Collection: "c", Member: "a", Deltas: map[string]int64{"n": 1}},
+	} {
+		wantUnavailable(t, add(t, d, op).Err, "max_size is reached")
+	}
+	if err := d.Health(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	found, err := d.Scan(t.Context(), "c", "", storage.ScanQuery{Limit: storage.MaxPage})
+	if err != nil || len(found) != n {
+		t.Fatalf("%d documents of %d, %v", len(found), n, err)
+	}
+	for i := range 5 {
+		must(t, d, &storage.Del{Collection: "c", ID: fmt.Sprintf("%04d", i)})
+	}
+	eventually(t, "there is room again", func() bool {
+		return add(t, d, &storage.Put{Collection: "c", ID: "new", Body: body}).Err == nil
+	})
+	if n := logged.FilterMessageSnippet("no history is left").Len(); n != 1 {
+		t.Fatalf("it was said %d times", n)
+	}
+}
+
+func TestTooLong(t *testing.T) {
+	d := open(t, Options{})
+	half := strings.Repeat("x", maxNames/2)
+	for _, op := range []storage.Op{
+		&storage.Append{Log: half, ID: half},
+		&storage.Put{Collection: half, ID: half},
+		&storage.Put{Collection: "c", ID: "a", Indexes: map[string]string{half[1:]: half[1:]}, Within: half[1:], MaxMembers: 1},
+		&storage.Del{Collection: half, ID: half},
+		&storage.Push{Queue: half + half, ID: half + half},
+		&storage.Push{Queue: half, ID: half, Remaining: time.Hour},
+		&storage.Add{Collection: half + half, Scope: half, Member: half, Deltas: map[string]int64{"n": 1}, RankBy: "n"},
+		&storage.Drop{Scope: half + half},
+	} {
+		must(t, d, op)
+	}
+	longer := half + half + "x"
+	for _, op := range []storage.Op{
+		&storage.Append{Log: longer, ID: "a"}, &storage.Append{Log: "e", ID: longer},
+		&storage.Put{Collection: half + "x", ID: half},
+		&storage.Put{Collection: "c", ID: "a", Indexes: map[string]string{half: half}},
+		&storage.Push{Queue: "q", ID: longer},
+		&storage.Add{Collection: "c", Scope: half + "x", Member: half},
+		&storage.Drop{Scope: longer},
+	} {
+		wantPoison(t, fmt.Sprintf("%T", op), add(t, d, op).Err)
+	}
+	// Reading such a name finds nothing.
+	if _, err := d.Get(t.Context(), longer, longer); !errors.Is(err, storage.ErrNotFound) {
+		t.Fatal(err)
+	}
+}
+
+// A bound that was lowered is kept in steps that no transaction is too long for.
+func TestBoundLowered(t *testing.T) {
+	d := open(t, Options{})
+	ops := make([]storage.Op, maxTrim+100)
+	for i := range ops {
+		ops[i] = &storage.Put{Collection: "c", ID: fmt.Sprint(i), Rank: int64(i)}
+	}
+	if _, err := d.Apply(t.Context(), ops); err != nil {
+		t.Fatal(err)
+	}
+	left := func() (n int) {
+		err := d.view(t.Context(), func(tx *bbolt.Tx) error {
+			n = count(sub(tx, bucketDocuments, "c"), append(key(keyCount), document{}.group()...))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	must(t, d, &storage.Put{Collection: "c", ID: "a", MaxMembers: 10})
+	if n := left(); n != 101 {
+		t.Fatalf("%d documents after one step", n)
+	}
+	must(t, d, &storage.Put{Collection: "c", ID: "b", MaxMembers: 10})
+	if n := left(); n != 10 {
+		t.Fatalf("%d documents after two", n)
 	}
 }

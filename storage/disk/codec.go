@@ -12,30 +12,71 @@ import (
 
 // The file's layout:
 //
-//	meta            bucket
-//	  format        one byte, formatVersion
-//	  health        the time of the last health check
-//	logs            bucket
-//	  <log>         bucket
-//	    <µs>        8 bytes big endian → entry, oldest first; entries below
-//	                logMeta.kept are trimmed and hold no data any more
-//	    0xff        → logMeta; behind the newest entry, so that an append
-//	                changes one page
-const formatVersion = 1
+//	meta              bucket
+//	  format          one byte, formatVersion
+//	  health          the time of the last health check
+//	logs              bucket
+//	  <log>           bucket
+//	    <µs>          8 bytes big endian → entry, oldest first; entries below
+//	                  logMeta.kept are trimmed and hold no data any more
+//	    0xff          → logMeta; behind the newest entry, so that an append
+//	                  changes one page
+//	documents         bucket
+//	  <collection>    bucket
+//	    d id          → document
+//	    t id          → tombstone, of a deletion
+//	    i index value id
+//	    r group rank id   in the order of removal; the group is the index
+//	                  Within and the value in it, or two empty names
+//	    n group       → how many documents it has
+//	queues            bucket
+//	  <queue>         bucket
+//	    m             → queueMeta
+//	    i number      → item, oldest first
+//	    n id          → itemID, of an item that waits or was taken
+//	    x µs id       when an id that has an end is forgotten
+//	counters          bucket
+//	  <collection>    bucket
+//	    l             → the last numbers of its producers
+//	    s scope       → scope
+//	    m scope member    → member
+//	    r scope rank member   highest rank first
+//	expiry            bucket, see expiry.go
+//
+// A key begins with its kind, one letter. All names in it but the last stand
+// behind their length as a uvarint; a rank is 8 bytes that order like the number.
+//
+// Format 1 had meta and logs only, and metadata of logs of the kind 3. Opening
+// such a file makes it one of format 2.
+const formatVersion = 2
 
 var (
-	bucketMeta = []byte("meta")
-	bucketLogs = []byte("logs")
-	keyFormat  = []byte("format")
-	keyHealth  = []byte("health")
-	keyLogMeta = []byte{0xff}
+	bucketMeta      = []byte("meta")
+	bucketLogs      = []byte("logs")
+	bucketDocuments = []byte("documents")
+	bucketQueues    = []byte("queues")
+	bucketCounters  = []byte("counters")
+	bucketExpiry    = []byte("expiry")
+	keyFormat       = []byte("format")
+	keyHealth       = []byte("health")
+	keyLogMeta      = []byte{0xff}
 )
 
 // The first byte of a value names its encoding.
 const (
-	kindEntry   = 1 // seq, producer, number, length of id, data
-	kindTrimmed = 2 // the same without data
-	kindLogMeta = 3
+	kindEntry      = 1 // seq, producer, number, length of id, data
+	kindTrimmed    = 2 // the same without data
+	kindLogMeta    = 3 // of format 1, without gravestones
+	kindDocument   = 4
+	kindTombstone  = 5
+	kindQueue      = 6
+	kindItem       = 7
+	kindWaiting    = 8 // an itemID
+	kindTaken      = 9 // the same, handed out
+	kindChain      = 10
+	kindScope      = 11
+	kindMember     = 12
+	kindGravestone = 13 // logMeta
 )
 
 var errDamaged = errors.New("damaged record")
@@ -92,8 +133,8 @@ type logMeta struct {
 }
 
 func encodeLogMeta(m logMeta) []byte {
-	b := make([]byte, 0, 64+len(m.state.Last)*2*binary.MaxVarintLen64)
-	b = append(b, kindLogMeta)
+	b := make([]byte, 0, 64+(len(m.state.Last)+len(m.state.Graves))*2*binary.MaxVarintLen64)
+	b = append(b, kindGravestone)
 	for _, v := range []uint64{
 		uint64(m.state.Epoch),
 		uint64(m.state.Head.Micros), //nolint:gosec // not negative
@@ -101,13 +142,14 @@ func encodeLogMeta(m logMeta) []byte {
 		uint64(m.state.MaxAge), //nolint:gosec // not negative
 		uint64(m.kept),         //nolint:gosec // not negative
 		uint64(m.written),      //nolint:gosec // not negative
-		uint64(len(m.state.Last)),
 	} {
 		b = binary.AppendUvarint(b, v)
 	}
-	for _, l := range m.state.Last {
-		b = binary.AppendUvarint(b, uint64(l.Producer))
-		b = binary.AppendUvarint(b, l.Number)
+	b = appendLinks(b, m.state.Last)
+	b = binary.AppendUvarint(b, uint64(len(m.state.Graves)))
+	for _, g := range m.state.Graves {
+		b = binary.AppendUvarint(b, uint64(g.Epoch))
+		b = binary.AppendUvarint(b, uint64(g.End)) //nolint:gosec // not negative
 	}
 	return b
 }
@@ -122,15 +164,13 @@ func decodeLogMeta(value []byte) (logMeta, error) {
 	m.state.MaxAge = time.Duration(r.int64())
 	m.kept = r.int64()
 	m.written = r.int64()
-	n := r.uvarint()
-	if r.bad || kind != kindLogMeta || m.state.Epoch == 0 || n > sequence.MaxProducers {
-		return logMeta{}, fmt.Errorf("metadata of a log: %w", errDamaged)
+	m.state.Last = r.links()
+	if kind == kindGravestone {
+		m.state.Graves = r.graves()
+	} else if kind != kindLogMeta || m.state.Epoch == 0 {
+		r.fail()
 	}
-	for range n {
-		p := storage.Producer(r.uvarint())
-		m.state.Last = append(m.state.Last, storage.Link{Producer: p, Number: r.uvarint()})
-	}
-	if r.bad || len(r.b) != 0 {
+	if !r.done() {
 		return logMeta{}, fmt.Errorf("metadata of a log: %w", errDamaged)
 	}
 	return m, nil

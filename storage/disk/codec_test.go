@@ -33,7 +33,8 @@ func TestCodecRoundTrip(t *testing.T) {
 	m := logMeta{
 		state: sequence.State{
 			Epoch: 7, Head: storage.Position{Micros: 9, Seq: 8}, MaxAge: time.Hour,
-			Last: []storage.Link{{Producer: 1, Number: 2}, {Producer: 3, Number: 4}},
+			Last:   []storage.Link{{Producer: 1, Number: 2}, {Producer: 3, Number: 4}},
+			Graves: []sequence.Grave{{Epoch: 1<<48 - 1, End: 1 << 62}, {Epoch: 2, End: 3}},
 		},
 		kept: 5, written: 6,
 	}
@@ -47,6 +48,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(encodeEntry(e, false))
 	f.Add(encodeEntry(e, true))
 	f.Add(encodeLogMeta(logMeta{state: sequence.State{Epoch: 1, Last: []storage.Link{{Producer: 1, Number: 2}}}}))
+	f.Add(encodeLogMeta(logMeta{state: sequence.State{Graves: []sequence.Grave{{Epoch: 1, End: 2}}}}))
 	f.Add([]byte{})
 	f.Add([]byte{kindEntry, 0x80})
 	f.Add([]byte{kindEntry, 1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1})

@@ -23,14 +23,15 @@ const (
 // stepBack is how far the clock must have gone back to be worth a warning.
 const stepBack = time.Second
 
-// request is one call that waits for the committer: appends, a health check, or
-// a job of the janitor.
+// request is one call that waits for the committer: operations, a Take, a health
+// check, or a job of the janitor.
 type request struct {
 	ctx     context.Context //nolint:containedctx // the call's
-	appends []*storage.Append
-	results []storage.Result
-	count   int // appends that are not nil
-	size    int // bytes of their data
+	ops     []storage.Op
+	results []storage.Result // with Err: the operation was refused already
+	count   int              // operations to carry out
+	size    int              // bytes of their data
+	take    *take
 	health  bool
 	job     job
 	done    chan error // takes one answer
@@ -134,7 +135,9 @@ func (c *committer) commit(batch []*request) error {
 	c.written = false
 	err := guard(func() error {
 		return f.db.Update(func(tx *bbolt.Tx) error {
-			c.measure(f.space(tx))
+			if err := c.begin(f, tx); err != nil {
+				return err
+			}
 			for _, r := range batch {
 				if err := c.carryOut(tx, r); err != nil {
 					return err
@@ -149,7 +152,20 @@ func (c *committer) commit(batch []*request) error {
 	if errors.Is(err, errNothing) {
 		return nil
 	}
+	if err == nil {
+		f.prepared = true
+	}
 	return err
+}
+
+// begin is what each transaction begins with.
+func (c *committer) begin(f *file, tx *bbolt.Tx) error {
+	c.measure(f.space(tx))
+	if f.prepared {
+		return nil
+	}
+	c.written = true
+	return createBuckets(tx)
 }
 
 func (c *committer) carryOut(tx *bbolt.Tx, r *request) error {
@@ -159,17 +175,10 @@ func (c *committer) carryOut(tx *bbolt.Tx, r *request) error {
 		return tx.Bucket(bucketMeta).Put(keyHealth, microsKey(c.now().UnixMicro()))
 	case r.job != nil:
 		return r.job(c, tx)
+	case r.take != nil:
+		return c.take(tx, r.take)
 	}
-	for _, g := range sequence.Group(r.appends) {
-		results, err := c.append(tx, g.Log, g.Appends)
-		if err != nil {
-			return err
-		}
-		for i, result := range results {
-			r.results[g.Places[i]] = result
-		}
-	}
-	return nil
+	return c.operate(tx, r)
 }
 
 func (c *committer) append(tx *bbolt.Tx, name string, appends []*storage.Append) ([]storage.Result, error) {
@@ -195,19 +204,43 @@ func (c *committer) append(tx *bbolt.Tx, name string, appends []*storage.Append)
 		l.ids = make(map[uint64]int64)
 	}
 	c.written = true
-	return batch.Results, c.logs.write(l, b, batch, appends[len(appends)-1].MaxLen, now)
+	err = c.logs.write(l, b, batch, appends[len(appends)-1].MaxLen, now)
+	return batch.Results, c.undamaged(err)
 }
 
 // damaged refuses the appends to a log whose records cannot be read, and those
 // alone.
 func (c *committer) damaged(err error, appends []*storage.Append) []storage.Result {
-	c.log.Error("log has a damaged record and takes no entries", zap.Error(err))
 	results := make([]storage.Result, len(appends))
+	refused, _ := c.refuse(err)
 	for i := range results {
-		results[i] = storage.Result{Exists: true, Err: fmt.Errorf("%w: %w", storage.ErrPoison, err)}
+		results[i] = refused
 	}
 	return results
 }
+
+// refuse refuses one operation that needs a damaged record; any other error is
+// that of the whole transaction.
+func (c *committer) refuse(err error) (storage.Result, error) {
+	if !isDamaged(err) {
+		return storage.Result{}, err
+	}
+	c.log.Error("a damaged record cannot be written to", zap.Error(err))
+	return storage.Result{Exists: true, Err: poison(err)}, nil
+}
+
+// undamaged answers nil for what only one damaged record is concerned with.
+func (c *committer) undamaged(err error) error {
+	if !isDamaged(err) {
+		return err
+	}
+	c.log.Error("a damaged record is left alone", zap.Error(err))
+	return nil
+}
+
+func isDamaged(err error) bool { return errors.Is(err, errDamaged) }
+
+func poison(err error) error { return fmt.Errorf("%w: %w", storage.ErrPoison, err) }
 
 // changed reports whether duplicates have moved a producer's chain.
 func changed(a, b sequence.State) bool {

@@ -18,14 +18,9 @@ import (
 // DefaultMaxSize of [Options].
 const DefaultMaxSize = 10 << 30
 
-const (
-	// maxQueue is how many calls wait for the committer at most; further ones
-	// wait for a place as long as their context allows.
-	maxQueue = 1024
-	// maxEntry and maxName, in bytes, are what an append may have at most.
-	maxEntry = 1 << 30
-	maxName  = 16 << 10
-)
+// maxQueue is how many calls wait for the committer at most; further ones wait
+// for a place as long as their context allows.
+const maxQueue = 1024
 
 // Options says where a driver works and how much it keeps.
 type Options struct {
@@ -44,7 +39,6 @@ type Options struct {
 
 // Driver is a [storage.Driver] on disk. It owns goroutines until Close.
 type Driver struct {
-	storage.LogOnly
 	opener  opener
 	log     *zap.Logger
 	maxSize int64
@@ -54,6 +48,9 @@ type Driver struct {
 	cause atomic.Pointer[storage.UnavailableError]
 	used  atomic.Int64  // bytes in the file, free pages not counted; 0: unknown
 	full  chan struct{} // wakes the janitor
+	// stuffed: the file is larger than maxSize and the janitor has nothing left to
+	// remove. What brings more is refused.
+	stuffed atomic.Bool
 
 	queue   chan *request
 	life    context.Context //nolint:containedctx // ends with Close
@@ -123,53 +120,6 @@ func (d *Driver) enter(ctx context.Context) (leave func(), err error) {
 	}
 	d.running.Add(1)
 	return d.running.Done, nil
-}
-
-// Apply implements [storage.Driver] for [storage.Append]. It answers when the
-// entries are on disk. When ctx ends before that, the outcome is unknown.
-func (d *Driver) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
-	appends, results := d.Appends(ops)
-	err := d.apply(ctx, appends, results)
-	if err == nil {
-		return results, nil
-	}
-	// The committer may still be working on results: it keeps those.
-	failed := make([]storage.Result, len(ops))
-	_, known := d.Appends(ops)
-	for i := range failed {
-		failed[i] = known[i]
-		if failed[i].Err == nil {
-			failed[i].Err = err
-		}
-	}
-	return failed, fmt.Errorf("append to disk: %w", err)
-}
-
-func (d *Driver) apply(ctx context.Context, appends []*storage.Append, results []storage.Result) error {
-	leave, err := d.enter(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	r := newRequest(ctx)
-	r.appends, r.results = appends, results
-	for i, a := range appends {
-		if a == nil {
-			continue
-		}
-		if len(a.Log) > maxName || len(a.ID) > maxName || len(a.Data) > maxEntry {
-			results[i].Err = fmt.Errorf("append of %d bytes, log name %d, id %d: too long: %w",
-				len(a.Data), len(a.Log), len(a.ID), storage.ErrPoison)
-			appends[i] = nil
-			continue
-		}
-		r.size += len(a.Data)
-		r.count++
-	}
-	if r.count == 0 {
-		return nil
-	}
-	return d.do(r)
 }
 
 // do queues a request and waits for its answer.

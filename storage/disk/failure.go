@@ -71,6 +71,9 @@ func (d *Driver) readFailed(err error) error {
 		d.suspect.Store(true)
 		d.log.Error("reading the event file failed; it will be checked when it is opened next", zap.Error(err))
 		return unavailable(err)
+	case isDamaged(err):
+		d.log.Error("a damaged record cannot be read", zap.Error(err))
+		return poison(err)
 	default:
 		return err
 	}

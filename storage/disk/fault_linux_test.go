@@ -79,10 +79,138 @@ func openFaulty(t *testing.T) (*Driver, *faulty, func(level zapcore.Level) int) 
 	f := &faulty{t: t}
 	log, logged := observed()
 	d := open(t, Options{Logger: log, openFile: f.open})
-	for i := range 20 { // until there are free pages, and the file need not grow
-		mustAdd(t, d, "other", fmt.Sprint(i))
-	}
+	warm(t, d)
 	return d, f, func(level zapcore.Level) int { return logged.FilterLevelExact(level).Len() }
+}
+
+// operations are one of each kind that writes, all for one name, and what tells
+// that it was carried out once, after it was refused several times.
+var operations = []struct {
+	name   string
+	before []storage.Op
+	op     storage.Op
+	done   func(t *testing.T, d *Driver) bool
+}{
+	{"Append", nil, &storage.Append{Log: "x", ID: "a"}, func(t *testing.T, d *Driver) bool {
+		return len(readAll(t, d, "x")) == 1
+	}},
+	{"Put", nil, &storage.Put{Collection: "x", ID: "a", Indexes: map[string]string{"i": "v"}}, func(t *testing.T, d *Driver) bool {
+		found, err := d.Scan(t.Context(), "x", "i", storage.ScanQuery{Value: "v"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found) == 1
+	}},
+	{"Del", []storage.Op{&storage.Put{Collection: "x", ID: "a"}}, &storage.Del{Collection: "x", ID: "a"}, func(t *testing.T, d *Driver) bool {
+		_, err := d.Get(t.Context(), "x", "a")
+		return errors.Is(err, storage.ErrNotFound)
+	}},
+	{"Push", nil, &storage.Push{Queue: "x", ID: "a"}, func(t *testing.T, d *Driver) bool { return len(itemsOf(t, d, "x")) == 1 }},
+	{"Add", nil, &storage.Add{Collection: "x", Member: "a", Deltas: map[string]int64{"n": 1}}, func(t *testing.T, d *Driver) bool {
+		return counterOf(t, d, "x", "", "a")["n"] == 1
+	}},
+	{"Drop", []storage.Op{&storage.Append{Log: "x", ID: "a"}, &storage.Push{Queue: "x", ID: "a"}}, &storage.Drop{Scope: "x"}, func(t *testing.T, d *Driver) bool {
+		return len(readAll(t, d, "x")) == 0 && len(itemsOf(t, d, "x")) == 0
+	}},
+}
+
+// No operation is acknowledged on a full disk, none is half done, and each works
+// when there is room again.
+func TestDiskFullOperations(t *testing.T) {
+	for _, o := range operations {
+		t.Run(o.name, func(t *testing.T) {
+			d, f, _ := openFaulty(t)
+			must(t, d, o.before...)
+			warm(t, d)
+			f.become("/dev/full")
+			for range 3 {
+				wantUnavailable(t, add(t, d, o.op).Err, "the disk is full")
+			}
+			if o.done(t, d) {
+				t.Fatal("what was refused can be read")
+			}
+			f.restore()
+			if r := must(t, d, o.op); r.Duplicate {
+				t.Fatalf("answer is %+v", r)
+			}
+			if !o.done(t, d) {
+				t.Fatal("what was acknowledged is not there")
+			}
+		})
+	}
+}
+
+// None is acknowledged when fsync fails either, and each works when the file is
+// open again.
+func TestFsyncErrorOperations(t *testing.T) {
+	for _, o := range operations {
+		t.Run(o.name, func(t *testing.T) {
+			d, f, _ := openFaulty(t)
+			must(t, d, o.before...)
+			warm(t, d)
+			f.become("/dev/null")
+			f.set(errors.New("no disk"))
+			for range 2 {
+				wantUnavailable(t, add(t, d, o.op).Err, "writing to the disk failed")
+			}
+			_, err := d.Get(t.Context(), "x", "a")
+			wantUnavailable(t, err, "writing to the disk failed")
+			f.release()
+			f.set(nil)
+			eventually(t, "the file is open again", func() bool { return d.Health(t.Context()) == nil })
+			if o.done(t, d) {
+				t.Fatal("what was refused can be read")
+			}
+			must(t, d, o.op)
+			if !o.done(t, d) {
+				t.Fatal("what was acknowledged is not there")
+			}
+		})
+	}
+}
+
+// A Take that fails has handed nothing out: the item is still there.
+func TestTakeFails(t *testing.T) {
+	d, f, _ := openFaulty(t)
+	must(t, d, &storage.Push{Queue: "q", ID: "a"})
+	warm(t, d)
+	f.become("/dev/full")
+	for range 3 {
+		items, err := d.Take(t.Context(), "q", 0)
+		wantUnavailable(t, err, "the disk is full")
+		if len(items) > 0 {
+			t.Fatalf("items are %+v", items)
+		}
+	}
+	f.restore()
+	if ids := takeAll(t, d, "q"); len(ids) != 1 {
+		t.Fatalf("items are %q", ids)
+	}
+	must(t, d, &storage.Push{Queue: "q", ID: "b"})
+	f.become("/dev/null")
+	f.set(errors.New("no disk"))
+	_, err := d.Take(t.Context(), "q", 0)
+	wantUnavailable(t, err, "writing to the disk failed")
+	f.release()
+	f.set(nil)
+	eventually(t, "the file is open again", func() bool { return d.Health(t.Context()) == nil })
+	if ids := takeAll(t, d, "q"); len(ids) != 1 || ids[0] != "b" {
+		t.Fatalf("items are %q", ids)
+	}
+}
+
+// warm writes until there are free pages and the file need not grow: a device has
+// no size.
+func warm(t *testing.T, d *Driver) {
+	t.Helper()
+	for i := range 20 {
+		r := must(t, d, &storage.Put{Collection: "warm", ID: "a", Body: make([]byte, 8000)},
+			&storage.Append{Log: "other", ID: storage.NewEpoch().String() + fmt.Sprint(i)},
+			&storage.Del{Collection: "warm", ID: "a"})
+		if r.Duplicate {
+			t.Fatal("a deletion came too late")
+		}
+	}
 }
 
 func TestDiskFull(t *testing.T) {

@@ -42,6 +42,8 @@ type file struct {
 	os *os.File
 	// info says which file that is, whatever its name becomes.
 	info os.FileInfo
+	// prepared: it has all buckets of this format. Else the next commit makes them.
+	prepared bool
 }
 
 // opener opens the file of one directory.
@@ -218,16 +220,16 @@ func (o opener) freeName() (string, error) {
 	return "", fmt.Errorf("no free name like %s", base)
 }
 
-// prepare makes the buckets. A full disk is no reason not to open a file that
-// has them: it can be read.
+// prepare makes the buckets, and a file of this format of an older one. A full
+// disk is no reason not to open a file that has logs: it can be read.
 func (o opener) prepare(f *file) error {
 	known := false
 	err := guard(func() error {
 		return f.db.View(func(tx *bbolt.Tx) error {
 			known = tx.Bucket(bucketLogs) != nil
 			if m := tx.Bucket(bucketMeta); m != nil {
-				if v := m.Get(keyFormat); len(v) != 1 || v[0] != formatVersion {
-					return fmt.Errorf("%s has format %v, this version of Lifeline knows %d", o.path(), v, formatVersion)
+				if v := m.Get(keyFormat); len(v) != 1 || v[0] == 0 || v[0] > formatVersion {
+					return fmt.Errorf("%s has format %v, this version of Lifeline knows 1 to %d", o.path(), v, formatVersion)
 				}
 			}
 			return nil
@@ -241,19 +243,17 @@ func (o opener) prepare(f *file) error {
 	if err != nil && (!known || !isFull(err)) {
 		return fmt.Errorf("prepare %s: %w", o.path(), err)
 	}
+	f.prepared = err == nil
 	return nil
 }
 
 func createBuckets(tx *bbolt.Tx) error {
-	m, err := tx.CreateBucketIfNotExists(bucketMeta)
-	if err != nil {
-		return err
+	for _, name := range roots {
+		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+			return fmt.Errorf("create bucket %s: %w", name, err)
+		}
 	}
-	if err := m.Put(keyFormat, []byte{formatVersion}); err != nil {
-		return err
-	}
-	_, err = tx.CreateBucketIfNotExists(bucketLogs)
-	return err
+	return tx.Bucket(bucketMeta).Put(keyFormat, []byte{formatVersion})
 }
 
 // check reads the whole file.

@@ -2,6 +2,7 @@ package disk
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"slices"
 	"time"
@@ -15,6 +16,9 @@ import (
 const (
 	// expireInterval is how often logs that nobody writes any more are looked for.
 	expireInterval = time.Hour
+	// endInterval is how often what has ended is removed: documents, deletions and
+	// queues. It has been invisible since its end.
+	endInterval = time.Minute
 	// A step of the janitor changes at most so much in one transaction, which
 	// appends wait for.
 	stepRecords = 1000
@@ -31,6 +35,7 @@ type found struct {
 	name    string
 	written int64 // µs
 	maxAge  time.Duration
+	grave   bool // it was dropped
 }
 
 // clean removes what is too much or too old, step by step, until the driver is
@@ -38,12 +43,16 @@ type found struct {
 func (d *Driver) clean() {
 	t := time.NewTicker(expireInterval)
 	defer t.Stop()
+	ends := time.NewTicker(endInterval)
+	defer ends.Stop()
 	for {
 		select {
 		case <-d.life.Done():
 			return
 		case <-d.full:
 			d.makeRoom()
+		case <-ends.C:
+			d.removeEnded()
 		case <-t.C:
 			d.expire()
 		}
@@ -54,8 +63,14 @@ func (d *Driver) clean() {
 // are too many. The committer calls it.
 func (d *Driver) measure(used int64) {
 	d.used.Store(used)
+	if !d.roomMissing() {
+		d.stuffed.Store(false)
+	}
 	if used <= d.maxSize {
 		return
+	}
+	if d.stuffed.Load() {
+		return // there is nothing to be done
 	}
 	select {
 	case d.full <- struct{}{}:
@@ -110,14 +125,34 @@ func (c *committer) step(tx *bbolt.Tx, name string, do step, left *budget) (more
 	}
 	l, err := c.logs.get(name, b)
 	if err != nil {
-		return false, err
+		return false, c.undamaged(err)
 	}
-	return do(c, tx, l, b, left)
+	more, err = do(c, tx, l, b, left)
+	return more && err == nil, c.undamaged(err)
 }
 
-// makeRoom takes their history from the logs written longest ago, and when none
-// has any more, forgets logs.
+// removeEnded removes what has ended, in small transactions. It answers false
+// when one failed.
+func (d *Driver) removeEnded() bool {
+	for more := true; more; {
+		ok := d.carry(func(c *committer, tx *bbolt.Tx) (err error) {
+			more, err = c.expireStep(tx, &budget{records: stepRecords})
+			return err
+		})
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+// makeRoom removes what has ended, then takes their history from the logs written
+// longest ago, and when none has any more, forgets logs. When that is not enough
+// the file is full: documents, queues and counters are not removed for others.
 func (d *Driver) makeRoom() {
+	if !d.removeEnded() {
+		return
+	}
 	for _, do := range []step{evict, forgetEmpty} {
 		logs := d.scan()
 		slices.SortFunc(logs, func(a, b found) int { return cmp.Compare(a.written, b.written) })
@@ -129,6 +164,10 @@ func (d *Driver) makeRoom() {
 		if !ok || !d.roomMissing() {
 			return
 		}
+	}
+	if used := d.used.Load(); used > d.maxSize && !d.stuffed.Swap(true) {
+		d.log.Error("max_size is reached and no history is left to remove: nothing is accepted until something is deleted",
+			zap.Int64("max_size", d.maxSize), zap.Int64("used", used))
 	}
 }
 
@@ -144,17 +183,30 @@ func evict(c *committer, _ *bbolt.Tx, l *log, b *bbolt.Bucket, left *budget) (bo
 }
 
 // forgetEmpty forgets a log of which nothing but the state is left.
-func forgetEmpty(c *committer, tx *bbolt.Tx, l *log, _ *bbolt.Bucket, _ *budget) (bool, error) {
+func forgetEmpty(c *committer, tx *bbolt.Tx, l *log, b *bbolt.Bucket, _ *budget) (bool, error) {
 	if l.oldest != 0 {
 		return false, nil
 	}
-	return false, c.forget(tx, l)
+	return false, c.forget(tx, l, b)
 }
 
-func (c *committer) forget(tx *bbolt.Tx, l *log) error {
+// forget forgets a log without records, but not that it was dropped.
+func (c *committer) forget(tx *bbolt.Tx, l *log, b *bbolt.Bucket) error {
+	grave := l.meta.state
+	grave.Epoch = 0
+	if grave.Forgotten(c.now()) {
+		c.logs.drop(l)
+		return c.removeLog(tx, l.name)
+	}
+	if !l.meta.state.Known() {
+		return nil
+	}
 	c.written = true
 	c.logs.drop(l)
-	return tx.Bucket(bucketLogs).DeleteBucket([]byte(l.name))
+	if err := b.Put(keyLogMeta, encodeLogMeta(logMeta{state: grave, written: l.meta.written})); err != nil {
+		return fmt.Errorf("write gravestone of log %q: %w", l.name, err)
+	}
+	return nil
 }
 
 // expire goes through the logs idle for longer than their MaxAge: their entries
@@ -162,7 +214,7 @@ func (c *committer) forget(tx *bbolt.Tx, l *log) error {
 // forgotten.
 func (d *Driver) expire() {
 	logs := slices.DeleteFunc(d.scan(), func(l found) bool {
-		return l.maxAge <= 0 || d.idle(l.written) <= l.maxAge
+		return !l.grave && (l.maxAge <= 0 || d.idle(l.written) <= l.maxAge)
 	})
 	d.walk(logs, expireLog, func() bool { return true })
 }
@@ -172,11 +224,13 @@ func (d *Driver) idle(written int64) time.Duration { return d.now().Sub(time.Uni
 func expireLog(c *committer, tx *bbolt.Tx, l *log, b *bbolt.Bucket, left *budget) (bool, error) {
 	age, idle := l.meta.state.MaxAge, c.idle(l.meta.written)
 	switch {
+	case !l.meta.state.Known():
+		return false, c.forget(tx, l, b)
 	case age <= 0 || idle <= age: // it was written meanwhile
 		return false, nil
 	case idle > max(age, storage.DedupAge):
 		if l.oldest == 0 {
-			return false, c.forget(tx, l)
+			return false, c.forget(tx, l, b)
 		}
 		c.written = true
 		return true, c.logs.remove(l, b, left)
@@ -231,7 +285,7 @@ func scanFrom(b *bbolt.Bucket, from []byte) (logs []found, next []byte) {
 		if err != nil {
 			continue
 		}
-		logs = append(logs, found{string(k), m.written, m.state.MaxAge})
+		logs = append(logs, found{string(k), m.written, m.state.MaxAge, !m.state.Known()})
 	}
 	return logs, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"math"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -101,8 +102,11 @@ func (s *logs) mark(l *log) {
 	}
 }
 
-// drop forgets a log.
+// drop forgets a log, also what was to be written of it.
 func (s *logs) drop(l *log) {
+	if l.dirty {
+		s.dirty = slices.DeleteFunc(s.dirty, func(other *log) bool { return other == l })
+	}
 	s.ids -= len(l.ids)
 	s.order.Remove(l.place)
 	delete(s.byName, l.name)
@@ -296,10 +300,12 @@ func (l *log) strip(b *bbolt.Bucket, n uint64, expired int64, left *budget) erro
 }
 
 // begin notes the record at a cursor as the first that is kept.
-func (l *log) begin(key, value []byte) (err error) {
-	if l.first, err = seqAt(key, value); err != nil {
+func (l *log) begin(key, value []byte) error {
+	first, err := seqAt(key, value)
+	if err != nil {
 		return fmt.Errorf("log %q: %w", l.name, err)
 	}
+	l.first = first
 	l.meta.kept = l.meta.state.Head.Micros + 1
 	if micros, ok := keyMicros(key); ok {
 		l.meta.kept = micros
@@ -307,10 +313,11 @@ func (l *log) begin(key, value []byte) (err error) {
 	return nil
 }
 
-// remove deletes the oldest records as far as the budget allows.
+// remove deletes the oldest records as far as the budget allows. Like strip it
+// changes nothing when it meets a damaged one.
 func (s *logs) remove(l *log, b *bbolt.Bucket, left *budget) error {
 	s.mark(l)
-	var keys [][]byte
+	var removed []int64
 	c := b.Cursor()
 	k, v := c.First()
 	for ; k != nil && left.records > 0 && left.size > 0; k, v = c.Next() {
@@ -318,29 +325,35 @@ func (s *logs) remove(l *log, b *bbolt.Bucket, left *budget) error {
 		if !ok {
 			break
 		}
-		if e, _, err := decodeEntry(micros, v); err == nil && l.ids != nil {
-			if h := s.hash(e.ID); l.ids[h] == micros {
-				delete(l.ids, h)
-				s.ids--
-			}
-		}
-		keys = append(keys, microsKey(micros))
+		removed = append(removed, micros)
 		left.records--
 		left.size -= len(v)
 	}
-	var err error
-	if l.oldest, err = seqAt(k, v); err != nil {
+	oldest, err := seqAt(k, v)
+	if err != nil {
 		return fmt.Errorf("log %q: %w", l.name, err)
 	}
-	if l.first != 0 && (l.oldest > l.first || l.oldest == 0) {
+	if l.first != 0 && (oldest > l.first || oldest == 0) {
 		if err := l.begin(k, v); err != nil {
 			return err
 		}
 	}
-	for _, key := range keys {
+	l.oldest = oldest
+	for _, micros := range removed {
+		key := microsKey(micros)
+		s.forgetID(l, micros, b.Get(key))
 		if err := b.Delete(key); err != nil {
 			return fmt.Errorf("remove record: %w", err)
 		}
 	}
 	return nil
+}
+
+// forgetID takes a record's id from those in memory.
+func (s *logs) forgetID(l *log, micros int64, value []byte) {
+	e, _, err := decodeEntry(micros, value)
+	if h := s.hash(e.ID); err == nil && l.ids != nil && l.ids[h] == micros {
+		delete(l.ids, h)
+		s.ids--
+	}
 }

@@ -14,25 +14,13 @@ import (
 
 // ReadLog implements [storage.Driver]. It sees what was committed last and does
 // not wait for the committer.
-func (d *Driver) ReadLog(ctx context.Context, name string, q storage.LogQuery) (storage.LogPage, error) {
-	leave, err := d.enter(ctx)
-	if err != nil {
-		return storage.LogPage{}, fmt.Errorf("read log from disk: %w", err)
-	}
-	defer leave()
-	f := d.file.Load()
-	if f == nil {
-		return storage.LogPage{}, fmt.Errorf("read log from disk: %w", d.unavailable())
-	}
-	var page storage.LogPage
-	err = guard(func() error {
-		return f.db.View(func(tx *bbolt.Tx) (err error) {
-			page, err = readLog(tx, name, q, d.now())
-			return err
-		})
+func (d *Driver) ReadLog(ctx context.Context, name string, q storage.LogQuery) (page storage.LogPage, err error) {
+	err = d.view(ctx, func(tx *bbolt.Tx) (err error) {
+		page, err = readLog(tx, name, q, d.now())
+		return err
 	})
 	if err != nil {
-		return storage.LogPage{}, fmt.Errorf("read log from disk: %w", d.readFailed(err))
+		return storage.LogPage{}, fmt.Errorf("read log from disk: %w", err)
 	}
 	return page, nil
 }
@@ -45,6 +33,9 @@ func readLog(tx *bbolt.Tx, name string, q storage.LogQuery, now time.Time) (stor
 	m, err := decodeLogMeta(b.Get(keyLogMeta))
 	if err != nil {
 		return storage.LogPage{}, fmt.Errorf("log %q: %w", name, err)
+	}
+	if !m.state.Known() { // a gravestone
+		return q.Plan(storage.LogState{}).Page(nil, false), nil
 	}
 	c := b.Cursor()
 	from := max(m.kept, m.state.Oldest(now))
@@ -66,14 +57,6 @@ func readLog(tx *bbolt.Tx, name string, q storage.LogQuery, now time.Time) (stor
 		return storage.LogPage{}, fmt.Errorf("log %q: %w", name, err)
 	}
 	return p.Page(entries, more), nil
-}
-
-func logBucket(tx *bbolt.Tx, name string) *bbolt.Bucket {
-	logs := tx.Bucket(bucketLogs)
-	if logs == nil {
-		return nil
-	}
-	return logs.Bucket([]byte(name))
 }
 
 // forward reads the oldest entries behind p.After, none below the position from.

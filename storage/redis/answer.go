@@ -1,7 +1,6 @@
 package redis
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,18 +8,29 @@ import (
 	"github.com/actionflows/lifeline/storage"
 )
 
-// answer is what append.lua answered for one batch.
+// answer is what a script answered for one batch.
 type answer struct {
-	err      error // the outcome of every op, if set
-	epoch    storage.Epoch
-	notice   string // why the notice was not sent, if it was not
+	err      error         // the outcome of every op, if set
+	epoch    storage.Epoch // of a log
+	notice   string        // why the notice was not sent, if it was not
 	outcomes []outcome
 }
 
+// outcome is what became of one op.
 type outcome struct {
-	kind   byte // a appended, d duplicate, n not there
+	kind   byte
 	exists bool
-	pos    storage.Position // zero: unknown
+	pos    storage.Position // in a log; zero: unknown
+}
+
+// kinds are all kinds of outcomes: done, duplicate, not there, and those with an
+// error of their own.
+var kinds = map[byte]error{
+	'a': nil, 'd': nil, 'n': nil,
+	'f': storage.ErrFull,
+	'g': storage.ErrGap,
+	'o': storage.ErrGone,
+	'x': fmt.Errorf("a key that is not ours, or a number that is too large: %w", storage.ErrPoison),
 }
 
 // settle writes the results of a batch, and answers the error of one whose
@@ -28,15 +38,16 @@ type outcome struct {
 func (a answer) settle(b *batch, results []storage.Result) error {
 	if a.err != nil {
 		b.fail(results, a.err)
-		if errors.Is(a.err, storage.ErrGap) || errors.Is(a.err, storage.ErrGone) ||
-			errors.Is(a.err, storage.ErrPoison) {
+		if own(a.err) {
 			return nil
 		}
 		return a.err
 	}
 	for i, o := range a.outcomes {
-		r := storage.Result{Exists: o.exists, Duplicate: o.kind == 'd', Link: b.ops[i].Link}
-		if o.kind != 'n' {
+		r := storage.Result{
+			Exists: o.exists, Duplicate: o.kind == 'd', Link: linkOf(b.ops[i]), Err: kinds[o.kind],
+		}
+		if b.about == aboutLog && (o.kind == 'a' || o.kind == 'd') {
 			r.Cursor = storage.Cursor{Epoch: a.epoch, Pos: o.pos}
 		}
 		if o.pos.Micros > 0 {
@@ -47,19 +58,33 @@ func (a answer) settle(b *batch, results []storage.Result) error {
 	return nil
 }
 
-// parseAnswer reads the reply to a call for n ops. A reply that cannot be read
-// is an unknown outcome.
-func parseAnswer(c *call, n int) answer {
+func linkOf(op storage.Op) storage.Link {
+	switch op := op.(type) {
+	case *storage.Append:
+		return op.Link
+	case *storage.Push:
+		return op.Link
+	case *storage.Add:
+		return op.Link
+	default:
+		return storage.Link{}
+	}
+}
+
+// parseAnswer reads the reply to a batch's call. A reply that cannot be read is an
+// unknown outcome.
+func parseAnswer(c *call, b *batch) answer {
 	switch reply := c.reply.(type) {
 	case string:
-		switch reply {
-		case "GAP":
+		if reply == "GAP" {
 			return answer{err: storage.ErrGap}
-		case "GONE":
-			return answer{err: storage.ErrGone}
 		}
 	case []any:
-		a, err := parseReply(reply, n)
+		parse := parseOutcomes
+		if b.about == aboutLog {
+			parse = parseReply
+		}
+		a, err := parse(reply, len(b.ops))
 		if err != nil {
 			return answer{err: unavailable(err)}
 		}
@@ -75,17 +100,36 @@ type replyError string
 
 func (e replyError) Error() string { return "script reply cannot be read: " + string(e) }
 
-func parseReply(reply []any, n int) (answer, error) {
-	if len(reply) != n+2 {
-		return answer{}, replyError(fmt.Sprintf("%d parts for %d entries", len(reply), n))
+// parseOutcomes reads <kind><0|1> for each of n ops.
+func parseOutcomes(reply []any, n int) (answer, error) {
+	parts, err := texts(reply)
+	if err != nil {
+		return answer{}, err
 	}
-	parts := make([]string, len(reply))
-	for i, v := range reply {
-		s, ok := v.(string)
-		if !ok {
-			return answer{}, replyError(fmt.Sprintf("part %d is a %T", i, v))
+	if len(parts) != n {
+		return answer{}, replyError(fmt.Sprintf("%d parts for %d operations", len(parts), n))
+	}
+	a := answer{outcomes: make([]outcome, n)}
+	for i, s := range parts {
+		if len(s) != 2 {
+			return answer{}, replyError(fmt.Sprintf("outcome %q", s))
 		}
-		parts[i] = s
+		if a.outcomes[i], err = parseKind(s); err != nil {
+			return answer{}, err
+		}
+	}
+	return a, nil
+}
+
+// parseReply reads what append.lua answers: epoch, error of the notice, and an
+// outcome for each of n entries.
+func parseReply(reply []any, n int) (answer, error) {
+	parts, err := texts(reply)
+	if err != nil {
+		return answer{}, err
+	}
+	if len(parts) != n+2 {
+		return answer{}, replyError(fmt.Sprintf("%d parts for %d entries", len(parts), n))
 	}
 	epoch, err := storage.ParseEpoch(parts[0])
 	if err != nil {
@@ -100,16 +144,24 @@ func parseReply(reply []any, n int) (answer, error) {
 	return a, nil
 }
 
-// parseOutcome reads <a|d|n><0|1> <µs>-<seq>.
+// parseOutcome reads <kind><0|1> <µs>-<seq>.
 func parseOutcome(s string) (outcome, error) {
-	if len(s) < 3 || !strings.Contains("and", s[:1]) || s[1] != '0' && s[1] != '1' || s[2] != ' ' {
+	if len(s) < 3 || s[2] != ' ' {
 		return outcome{}, replyError(fmt.Sprintf("outcome %q", s))
 	}
-	pos, err := parsePosition(s[3:])
-	if err != nil {
-		return outcome{}, err
+	o, err := parseKind(s[:2])
+	if err == nil {
+		o.pos, err = parsePosition(s[3:])
 	}
-	return outcome{kind: s[0], exists: s[1] == '1', pos: pos}, nil
+	return o, err
+}
+
+// parseKind reads <kind><0|1>.
+func parseKind(s string) (outcome, error) {
+	if _, known := kinds[s[0]]; !known || s[1] != '0' && s[1] != '1' {
+		return outcome{}, replyError(fmt.Sprintf("outcome %q", s))
+	}
+	return outcome{kind: s[0], exists: s[1] == '1'}, nil
 }
 
 // parsePosition reads <µs>-<seq>, which is also the id of a stream's entry.

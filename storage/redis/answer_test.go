@@ -10,6 +10,8 @@ import (
 	"github.com/actionflows/lifeline/storage"
 )
 
+var oneAppend = &batch{about: aboutLog, ops: []storage.Op{&storage.Append{}}}
+
 func TestAnswersThatCannotBeRead(t *testing.T) {
 	const epoch = "0123456789ab"
 	for _, reply := range []any{
@@ -19,7 +21,7 @@ func TestAnswersThatCannotBeRead(t *testing.T) {
 		[]any{epoch, "", int64(1)},
 		[]any{"none", "", "a0 1-1"},
 		[]any{epoch, "", ""},
-		[]any{epoch, "", "x0 1-1"},
+		[]any{epoch, "", "z0 1-1"},
 		[]any{epoch, "", "a2 1-1"},
 		[]any{epoch, "", "a01-1"},
 		[]any{epoch, "", "a0 11"},
@@ -28,18 +30,18 @@ func TestAnswersThatCannotBeRead(t *testing.T) {
 		[]any{epoch, "", "a0 99999999999999999999-1"},
 		[]any{epoch, "", "a0 1-1", "a0 2-2"},
 	} {
-		if a := parseAnswer(&call{reply: reply}, 1); !Counts(a.err) {
+		if a := parseAnswer(&call{reply: reply}, oneAppend); !Counts(a.err) {
 			t.Errorf("%v was read as %+v", reply, a)
 		}
 	}
 	whole := &call{reply: []any{epoch, "", "a1 7-2"}, err: errors.New("broke later in the pipeline")}
-	if a := parseAnswer(whole, 1); a.err != nil || a.outcomes[0].pos != (storage.Position{Micros: 7, Seq: 2}) {
+	if a := parseAnswer(whole, oneAppend); a.err != nil || a.outcomes[0].pos != (storage.Position{Micros: 7, Seq: 2}) {
 		t.Errorf("a whole reply was dropped: %+v", a)
 	}
 }
 
 func FuzzParseOutcome(f *testing.F) {
-	for _, s := range []string{"a0 1700000000000000-1", "d1 0-0", "n0 0-0", "", "a0", "a0 1-", "d1 -"} {
+	for _, s := range []string{"o1 0-0", "a0 1700000000000000-1", "d1 0-0", "n0 0-0", "", "a0", "a0 1-", "d1 -"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -47,7 +49,7 @@ func FuzzParseOutcome(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if o.pos.Micros < 0 || !strings.Contains("adn", string(o.kind)) {
+		if o.pos.Micros < 0 || !strings.Contains("adnfgox", string(o.kind)) {
 			t.Errorf("%q was read as %+v", s, o)
 		}
 	})

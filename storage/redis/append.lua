@@ -6,31 +6,26 @@
 --       5 channel, 6 notice, then for each entry:
 --       id, data, floor, expected epoch or '', producer or '', number, flags
 --       (r: rebase, x: only if the log exists)
--- Answer: 'GAP' or 'GONE', or an array: epoch, error of the notice or '', then
---       for each entry <outcome><existed> <µs>-<seq>; outcomes are a appended,
---       d duplicate, n not there; existed is 0 or 1; an unknown place is 0-0.
+-- Answer: 'GAP', or an array: epoch, error of the notice or '', then for each
+--       entry <outcome><existed> <µs>-<seq>; outcomes are a appended, d duplicate,
+--       n not there, o of a dropped epoch; existed is 0 or 1; an unknown place is
+--       0-0.
 --
 -- Redis does not roll back. Every key is therefore read, and its type checked by
 -- that, before the first write; the first write is one that Redis refuses when
 -- it is out of memory or read-only.
 local stream, meta = KEYS[1], KEYS[2]
 local PER_ENTRY, FIRST = 7, 7
-local PRODUCERS = 32      -- remembered for each log
-local DAY_MS = 86400000
-local MAX = 9007199254740991 -- the last number that Lua counts exactly
+local MAX = TWO53 - 1 -- one more can still be told from it
 
 local maxlen, maxage, window = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 
--- Lua would write large numbers as 1.7e+15.
-local function str(n) return string.format('%.0f', n) end
-
-local t = redis.call('TIME')
-local clock = t[1] * 1000000 + t[2]
-
 local length = redis.call('XLEN', stream)
-local m = redis.call('HMGET', meta, 'epoch', 'seq', 'us', 'gen', 'exp')
+local m = redis.call('HMGET', meta, 'epoch', 'seq', 'us', 'gen', 'exp', 'dead')
 local epoch, seq, us = m[1], tonumber(m[2] or 0), tonumber(m[3] or 0)
 local gen = tonumber(m[4] or 0)
+-- Drop has left a gravestone, and no append came since: nothing was lost.
+local dropped = length == 0 and not epoch and m[6]
 local known = {} -- ids that are not looked up: of this batch, or rebuilt
 local last = {}  -- producer -> last number, as far as this batch needs it
 local rebuilt = nil
@@ -61,29 +56,31 @@ end
 local behind = length > 0 and epoch
   and #redis.call('XRANGE', stream, str(us + 1), '+', 'COUNT', 1) > 0
 if not epoch or behind then
-  epoch, seq, us = false, 0, 0
   redis.call('HLEN', KEYS[3])
   redis.call('HLEN', KEYS[4])
-  if redis.call('EXISTS', stream) == 1 then rebuild() end
+  if not dropped then
+    epoch, seq, us = false, 0, 0
+    if redis.call('EXISTS', stream) == 1 then rebuild() end
+  end
 end
 
 local function find(id)
   if known[id] then return known[id] end
   if rebuilt then return rebuilt[id] end
-  if not epoch then return false end -- ids of an epoch that was lost
+  if not epoch then return false end -- ids of an epoch that was lost or dropped
   return redis.call('HGET', KEYS[3 + gen], id) or redis.call('HGET', KEYS[4 - gen], id)
 end
 
-local function number_of(p)
-  if not last[p] then
-    local v = epoch and not rebuilt and redis.call('HGET', meta, 'p:' .. p)
-    last[p] = v and tonumber(string.match(v, '^%d+')) or 0
-  end
+local function last_of(p)
+  if not last[p] then last[p] = (epoch or dropped) and not rebuilt and number_of(meta, p) or 0 end
   return last[p]
 end
 
+local dead = {}
+for e in string.gmatch(m[6] or '', '%x+') do dead[e] = true end
+
 -- First pass: decide, write nothing.
-local before, exists = epoch, epoch and true or (rebuilt ~= nil)
+local had_epoch, exists = epoch, epoch and true or (rebuilt ~= nil)
 local entries, moved, changed, fresh = {}, {}, false, false
 local answer = { '0', '' }
 for i = FIRST, #ARGV, PER_ENTRY do
@@ -93,24 +90,25 @@ for i = FIRST, #ARGV, PER_ENTRY do
   local existed = exists and '1' or '0'
   local place = find(id)
   local taken = place and 'd'
+  local gone = not taken and dead[want]
   local advance, skips = false, false
-  if not exists and string.find(flags, 'x', 1, true) then
+  if not exists and not gone and string.find(flags, 'x', 1, true) then
     taken, place = 'n', nil
-  elseif p ~= '' then
+  end
+  if p ~= '' and (taken ~= 'n' or dropped) then
     if n > MAX then return redis.error_reply('ERR number exceeds 2^53') end
     if n < 1 then return redis.error_reply('ERR number 0 is in no chain') end
-    local had = number_of(p)
+    local had = last_of(p)
     if n > had + 1 and not rebase then return 'GAP' end
-    if n > had or (rebase and not taken) then
+    if n > had or (rebase and not taken and not gone) then
       advance, skips = true, n > had + 1
     elseif not taken then
       taken = 'd' -- by its number; its id, and so its place, is forgotten
     end
   end
-  -- What is there already was accepted in time; anything else is too late.
-  if (advance or not taken) and want ~= '' and before and want ~= before then return 'GONE' end
+  if gone then taken, place = 'o', nil end
   if advance then
-    if rebase and (skips or not taken) then fresh = true end
+    if rebase and exists and (skips or not taken) then fresh = true end
     last[p], moved[p], changed = n, true, true
   end
   if not taken then
@@ -123,20 +121,29 @@ for i = FIRST, #ARGV, PER_ENTRY do
   answer[#answer + 1] = taken .. existed .. ' ' .. (place or '0-0')
 end
 
-if fresh or not epoch then epoch = changed and ARGV[1] or before or '0' end
-answer[1] = epoch
+-- What was only noted in the chains begins no epoch after a Drop.
+local begins = fresh or not epoch and (#entries > 0 or rebuilt)
+if begins and changed then epoch = ARGV[1] end
+answer[1] = epoch or '0'
 if not changed then return answer end
 
 -- Second pass: write. Metadata first.
-local lost = not before
-local set = { 'epoch', epoch, 'seq', str(seq), 'us', str(us) }
+local lost = not had_epoch -- or dropped
 local stamp = ' ' .. str(math.max(us, clock))
-for p in pairs(lost and last or moved) do
+local set = { 'seq', str(seq), 'us', str(us) }
+for p in pairs(rebuilt and last or moved) do
   if last[p] > 0 then
     set[#set + 1] = 'p:' .. p
     set[#set + 1] = str(last[p]) .. stamp
   end
 end
+if not epoch then
+  redis.call('HSET', meta, unpack(set))
+  prune(meta, 3)
+  return answer
+end
+set[#set + 1] = 'epoch'
+set[#set + 1] = epoch
 local ids = redis.call('HLEN', KEYS[3 + gen])
 local turn = not lost and ids > 0 and ids + #entries > window
 if turn then gen = 1 - gen end
@@ -162,18 +169,7 @@ elseif turn then
   redis.call('UNLINK', KEYS[3 + gen])
 end
 
--- The producers that wrote longest ago make room.
-local fields = redis.call('HLEN', meta)
-if fields > PRODUCERS + 5 then
-  local all, chains = redis.call('HGETALL', meta), {}
-  for i = 1, #all, 2 do
-    if string.sub(all[i], 1, 2) == 'p:' then
-      chains[#chains + 1] = { all[i], tonumber(string.match(all[i + 1], '%d+$')) }
-    end
-  end
-  table.sort(chains, function(a, b) return a[2] < b[2] end)
-  for i = 1, #chains - PRODUCERS do redis.call('HDEL', meta, chains[i][1]) end
-end
+prune(meta, m[6] and 6 or 5)
 
 for _, e in ipairs(entries) do
   local place, i = e[1], e[2]

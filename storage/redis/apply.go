@@ -2,61 +2,43 @@ package redis
 
 import (
 	"context"
-	"strconv"
+	"errors"
 
 	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/storage"
 )
 
-// Apply implements [storage.Driver] for appends: one script call for each log,
-// all in one round trip. Appends to one log keep their order and are all stored
-// or none is; logs do not wait for each other.
+// Apply implements [storage.Driver]: one script call for each log, queue or
+// collection, all in one round trip. They do not wait for each other, but what
+// follows a Drop of the same name costs a further round trip, as the Drop itself
+// does behind something else.
 func (d *Driver) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
-	appends, results := d.Appends(ops)
-	batches := d.batches(appends)
-	answers, err := bounded(ctx, d, func(ctx context.Context) ([]answer, error) {
-		return d.appendAll(ctx, batches), nil
+	stages, results := plan(ops)
+	answers, err := bounded(ctx, d, func(ctx context.Context) ([][]answer, error) {
+		return d.applyAll(ctx, stages), nil
 	})
-	if err != nil {
-		for _, b := range batches {
-			b.fail(results, err)
-		}
-		return results, err
-	}
-	for i, b := range batches {
-		answers[i].err = blame(ctx, answers[i].err)
-		if e := answers[i].settle(b, results); err == nil {
-			err = e
+	for i, stage := range stages {
+		for j, b := range stage {
+			a := answer{err: err}
+			if answers != nil {
+				a = answers[i][j]
+				a.err = blame(ctx, a.err)
+			}
+			if e := a.settle(b, results); err == nil {
+				err = e
+			}
 		}
 	}
 	return results, err
 }
 
-// batch is what one Apply appends to one log.
+// batch is what one script call does to one log, queue or collection.
 type batch struct {
-	log   string
-	ops   []*storage.Append
+	about subject
+	name  string
+	ops   []storage.Op
 	place []int // of each op among the results
-}
-
-func (d *Driver) batches(appends []*storage.Append) []*batch {
-	var all []*batch
-	byLog := map[string]*batch{}
-	for i, a := range appends {
-		if a == nil {
-			continue
-		}
-		b := byLog[a.Log]
-		if b == nil {
-			b = &batch{log: a.Log}
-			byLog[a.Log] = b
-			all = append(all, b)
-		}
-		b.ops = append(b.ops, a)
-		b.place = append(b.place, i)
-	}
-	return all
 }
 
 func (b *batch) fail(results []storage.Result, err error) {
@@ -65,81 +47,134 @@ func (b *batch) fail(results []storage.Result, err error) {
 	}
 }
 
-// producer is the one that wrote the whole batch, else none.
-func (b *batch) producer() storage.Producer {
-	p := b.ops[0].Link.Producer
-	for _, a := range b.ops {
-		if a.Link.Producer != p {
-			return 0
+// plan sorts operations into batches. Those of one stage are independent of each
+// other; a Drop stands in a later stage than what comes before it in the log and
+// the queue of its name, and in an earlier one than what follows.
+func plan(ops []storage.Op) (stages [][]*batch, results []storage.Result) {
+	type target struct {
+		about subject
+		name  string
+		stage int
+	}
+	results = make([]storage.Result, len(ops))
+	byTarget := map[target]*batch{}
+	stage, used := map[string]int{}, map[string]bool{} // of logs and queues by name
+	for i, op := range ops {
+		if results[i].Err = check(op); results[i].Err != nil {
+			continue
 		}
+		t := target{}
+		switch t.about, t.name = aim(op); t.about {
+		case aboutCollection:
+		case aboutDrop:
+			if used[t.name] {
+				stage[t.name]++
+			}
+			t.stage = stage[t.name]
+			stage[t.name]++
+			used[t.name] = false
+		default:
+			t.stage, used[t.name] = stage[t.name], true
+		}
+		b := byTarget[t]
+		if b == nil {
+			b = &batch{about: t.about, name: t.name}
+			byTarget[t] = b
+			for len(stages) <= t.stage {
+				stages = append(stages, nil)
+			}
+			stages[t.stage] = append(stages[t.stage], b)
+		}
+		b.ops = append(b.ops, op)
+		b.place = append(b.place, i)
 	}
-	return p
+	return stages, results
 }
 
-// call is the script call for the batch; append.lua says what each argument is.
-// The last op says how much of the log is kept.
-func (b *batch) call(k logKeys) *call {
-	newest := b.ops[len(b.ops)-1]
-	notice := storage.Notice{Producer: b.producer(), Log: b.log}
-	args := make([]any, 0, 6+7*len(b.ops))
-	args = append(args, storage.NewEpoch().String(), max(newest.MaxLen, 0),
-		max(newest.MaxAge.Microseconds(), 0), max(newest.MaxLen, storage.DedupWindow),
-		k.channel, notice.Encode())
-	for _, a := range b.ops {
-		args = append(args, a.ID, a.Data, max(a.Floor, -1), optional(a.Epoch),
-			optional(a.Link.Producer), strconv.FormatUint(a.Link.Number, 10), flags(a))
+func aim(op storage.Op) (about subject, name string) {
+	switch op := op.(type) {
+	case *storage.Append:
+		return aboutLog, op.Log
+	case *storage.Push:
+		return aboutQueue, op.Queue
+	case *storage.Put:
+		return aboutCollection, op.Collection
+	case *storage.Del:
+		return aboutCollection, op.Collection
+	case *storage.Add:
+		return aboutCollection, op.Collection
+	case *storage.Drop:
+		return aboutDrop, op.Scope
 	}
-	return &call{keys: []string{k.stream, k.meta, k.ids0, k.ids1}, args: args}
+	return "", "" // check has refused it
 }
 
-// optional spells none as nothing.
-func optional[T interface {
-	~uint64
-	String() string
-}](v T) string {
-	if v == 0 {
-		return ""
+// call is the script call for the batch.
+func (b *batch) call(k keyspace) *call {
+	var c *call
+	switch b.about {
+	case aboutLog:
+		c = logCall(k.log(b.name), b)
+	case aboutQueue:
+		c = pushCall(k.queue(b.name), b)
+	case aboutCollection:
+		c = collectionCall(k.collection(b.name), b)
+	case aboutDrop:
+		l := k.log(b.name)
+		c = &call{keys: append([]string{l.stream, l.meta, l.ids0, l.ids1}, k.queue(b.name).all()...)}
 	}
-	return v.String()
+	c.args = append(c.args, string(b.about))
+	return c
 }
 
-func flags(a *storage.Append) string {
-	s := ""
-	if a.Rebase {
-		s += "r"
-	}
-	if a.IfExists {
-		s += "x"
-	}
-	return s
-}
-
-func (d *Driver) appendAll(ctx context.Context, batches []*batch) []answer {
-	if len(batches) == 0 {
-		return nil
-	}
-	calls := make([]*call, len(batches))
-	for i, b := range batches {
-		calls[i] = b.call(d.keys.log(b.log))
-	}
-	d.appendScript.run(ctx, d.write, calls)
-	answers := make([]answer, len(batches))
-	for i, c := range calls {
-		answers[i] = parseAnswer(c, len(batches[i].ops))
-		d.tell(answers[i])
+// applyAll carries out one stage after the other. When Redis cannot be used, what
+// follows is not tried: it must not overtake what came before.
+func (d *Driver) applyAll(ctx context.Context, stages [][]*batch) [][]answer {
+	answers := make([][]answer, len(stages))
+	var failed error
+	for i, stage := range stages {
+		answers[i] = make([]answer, len(stage))
+		if failed != nil {
+			for j := range stage {
+				answers[i][j].err = failed
+			}
+			continue
+		}
+		calls := make([]*call, len(stage))
+		for j, b := range stage {
+			calls[j] = b.call(d.keys)
+		}
+		writeScript.run(ctx, d.write, calls)
+		for j, c := range calls {
+			a := parseAnswer(c, stage[j])
+			answers[i][j] = a
+			d.tell(a, stage[j].about)
+			if Counts(a.err) && failed == nil {
+				failed = a.err
+			}
+		}
 	}
 	return answers
 }
 
 // tell looks at the server's configuration when it has answered for the first
 // time, and warns once when notices stop getting through.
-func (d *Driver) tell(a answer) {
+func (d *Driver) tell(a answer, about subject) {
 	if a.err != nil {
 		return
 	}
 	d.checkServer()
+	if about != aboutLog {
+		return
+	}
 	if failed := a.notice != ""; d.noticeFailed.Swap(failed) != failed && failed {
 		d.log.Warn("redis stores events but does not pass on notices; "+
 			"other nodes deliver them late", zap.String("error", a.notice))
 	}
+}
+
+// own reports whether err is about one log, queue or collection alone, and its
+// outcome is known.
+func own(err error) bool {
+	return errors.Is(err, storage.ErrGap) || errors.Is(err, storage.ErrPoison)
 }

@@ -218,11 +218,3 @@ func TestRestartedEmptyBeginsAnEpoch(t *testing.T) {
 		t.Error("the reader was not told")
 	}
 }
-
-func TestOperationsOtherThanAppend(t *testing.T) {
-	d := open(t, redistest.Start(t))
-	results, err := d.Apply(t.Context(), []storage.Op{&storage.Drop{Scope: "x"}, entry("a")})
-	if err != nil || !errors.Is(results[0].Err, storage.ErrUnsupported) || results[1].Err != nil {
-		t.Errorf("%+v, %v", results, err)
-	}
-}

@@ -13,10 +13,8 @@ import (
 	"github.com/actionflows/lifeline/storage"
 )
 
-// Driver is a [storage.Driver] for logs on Redis; safe for concurrent use.
+// Driver is a [storage.Driver] on Redis; safe for concurrent use.
 type Driver struct {
-	storage.LogOnly
-
 	keys    keyspace
 	timeout time.Duration
 	log     *zap.Logger
@@ -24,8 +22,6 @@ type Driver struct {
 	write     *servers   // batches, health, messages
 	read      *servers   // pages, so that large ones hold up no batch
 	sentinels *sentinels // nil: none
-
-	appendScript, readScript, healthScript, partitionsScript *script
 
 	admitted     atomic.Bool // Redis holds what this driver can use
 	refusal      atomic.Bool // it does not, and the log says so
@@ -60,14 +56,10 @@ func New(o Options) (*Driver, error) {
 	}
 	o = o.withDefaults()
 	d := &Driver{
-		keys:             keyspace{prefix: o.KeyPrefix},
-		timeout:          o.Timeout,
-		log:              o.Logger,
-		appendScript:     newScript(appendLua),
-		readScript:       newScript(readLua),
-		healthScript:     newScript(healthLua),
-		partitionsScript: newScript(partitionsLua),
-		liveEvery:        liveEvery,
+		keys:      keyspace{prefix: o.KeyPrefix},
+		timeout:   o.Timeout,
+		log:       o.Logger,
+		liveEvery: liveEvery,
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.dialing, d.stopDialing = context.WithCancel(context.Background())

@@ -20,7 +20,7 @@ func (d *Driver) Health(ctx context.Context) error {
 			return struct{}{}, err
 		}
 		c := &call{keys: []string{d.keys.health()}}
-		d.healthScript.run(ctx, d.write, []*call{c})
+		healthScript.run(ctx, d.write, []*call{c})
 		if c.reply == nil {
 			return struct{}{}, opError(c.err)
 		}

@@ -42,6 +42,58 @@ func (k keyspace) log(name string) logKeys {
 	}
 }
 
+// queueKeys are the keys of one queue.
+type queueKeys struct{ waiting, data, ends, meta string }
+
+func (q queueKeys) all() []string { return []string{q.waiting, q.data, q.ends, q.meta} }
+
+// queue answers the keys of a queue, in the partition of the log of that name.
+func (k keyspace) queue(name string) queueKeys {
+	base := k.partition(partitionOf(name)) + "q:"
+	return queueKeys{
+		waiting: base + "w:" + name,
+		data:    base + "d:" + name,
+		ends:    base + "t:" + name,
+		meta:    base + "m:" + name,
+	}
+}
+
+// collectionKeys are the keys of one collection; all share a hash tag of its own.
+type collectionKeys struct{ base string }
+
+func (k keyspace) collection(name string) collectionKeys {
+	return collectionKeys{base: k.prefix + "{c:" + tagEscaper.Replace(name) + "}:"}
+}
+
+func (c collectionKeys) members() string           { return c.base + "x" }
+func (c collectionKeys) ends() string              { return c.base + "t" }
+func (c collectionKeys) chains() string            { return c.base + "g" }
+func (c collectionKeys) document(id string) string { return c.base + "d:" + id }
+
+func (c collectionKeys) ranking(scope string) string { return c.base + "k:" + scope }
+
+// counters begins the keys of a scope's counters; the member's name follows.
+func (c collectionKeys) counters(scope string) string {
+	return c.base + "n:" + partEscaper.Replace(scope) + ":"
+}
+
+// The parts of a name are told apart by what they cannot hold: a hash tag by its
+// braces, the parts of a key or of a member by colons.
+var (
+	tagEscaper  = strings.NewReplacer("%", "%25", "{", "%7B", "}", "%7D")
+	partEscaper = strings.NewReplacer("%", "%25", ":", "%3A")
+)
+
+// Members of a collection, each followed by the document's id; collection.lua says
+// what they are for.
+const allMembers = "a:"
+
+func indexMembers(index, value string) string {
+	return "i:" + partEscaper.Replace(index) + ":" + partEscaper.Replace(value) + ":"
+}
+
+func groupMembers(value string) string { return "r:" + partEscaper.Replace(value) + ":" }
+
 // partitionOf hashes what stands behind the kind, so that all logs of one
 // session share a partition.
 func partitionOf(log string) int {

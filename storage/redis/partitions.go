@@ -16,7 +16,7 @@ import (
 // Redis meanwhile.
 func (d *Driver) admit(ctx context.Context) error {
 	c := &call{keys: []string{d.keys.partitions()}, args: []any{partitions}}
-	d.partitionsScript.run(ctx, d.write, []*call{c})
+	partitionsScript.run(ctx, d.write, []*call{c})
 	if c.reply == nil {
 		return opError(c.err)
 	}

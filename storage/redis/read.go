@@ -60,7 +60,7 @@ func (d *Driver) readOnce(ctx context.Context, k logKeys, p storage.ReadPlan) (
 		order = "newest"
 	}
 	c := &call{keys: []string{k.stream, k.meta}, args: []any{from, to, p.Limit + 1, order}}
-	d.readScript.run(ctx, d.read, []*call{c})
+	readScript.run(ctx, d.read, []*call{c})
 	if c.reply == nil {
 		return storage.LogState{}, nil, opError(c.err)
 	}

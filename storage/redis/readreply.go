@@ -68,7 +68,11 @@ func parseState(meta map[string]string, first string) (storage.LogState, error) 
 			return s, errForeign("stream id")
 		}
 	}
-	if len(meta) == 0 {
+	// A gravestone alone reads as an unknown log: its epoch is none, and whoever
+	// holds a cursor of the dead one is told.
+	_, alive := meta["epoch"]
+	_, dropped := meta["dead"]
+	if len(meta) == 0 || dropped && !alive {
 		return s, nil
 	}
 	if s.Epoch, err = storage.ParseEpoch(meta["epoch"]); err != nil {

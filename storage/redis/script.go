@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	"crypto/sha1" //nolint:gosec // the name by which Redis knows a script
-	_ "embed"
 	"encoding/hex"
 	"fmt"
 	"strings"
@@ -12,17 +11,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"github.com/actionflows/lifeline/storage"
-)
-
-var (
-	//go:embed append.lua
-	appendLua string
-	//go:embed read.lua
-	readLua string
-	//go:embed health.lua
-	healthLua string
-	//go:embed partitions.lua
-	partitionsLua string
 )
 
 // rounds is how often calls are sent at most: the first time, when the server has

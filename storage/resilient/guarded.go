@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -30,6 +31,10 @@ type GuardedConfig struct {
 	Driver  storage.Driver
 	Breaker *breaker.Breaker // remains its maker's, who closes it afterwards
 	Logger  *zap.Logger      // default: none
+	// ProbeEvery is the time between probes while the breaker is closed, three of
+	// which in a row must fail to open it. Default 0: none, since the next write
+	// tells in time and an idle disk stays idle.
+	ProbeEvery time.Duration
 }
 
 // NewGuarded puts the breaker before the writes of the driver, which it owns from
@@ -39,8 +44,7 @@ type GuardedConfig struct {
 // Nothing is acknowledged that the driver has not acknowledged.
 //
 // While the breaker is open, Health probes the driver four times a second and
-// closes it once that succeeds. While it is closed there are no probes: the next
-// write tells in time, and an idle disk stays idle.
+// closes it once that succeeds.
 //
 // Close closes the driver, and not the breaker. The answer also has a method
 // BreakerChanged(), to be called from the breaker's OnTransition hook; without it
@@ -56,8 +60,9 @@ func NewGuarded(cfg GuardedConfig) Storage {
 	}
 	g.observer = newObserver(g.Status, g.log)
 	g.stopped.Go(func() { g.observer.run(ctx.Done()) })
-	g.stopped.Go(func() { // its configuration is ours and valid
-		_ = g.breaker.Watch(ctx, breaker.WatchConfig{OpenOnly: true}, g.Driver.Health)
+	watch := breaker.WatchConfig{Every: max(cfg.ProbeEvery, 0), OpenOnly: cfg.ProbeEvery <= 0}
+	g.stopped.Go(func() { // the configuration is valid
+		_ = g.breaker.Watch(ctx, watch, g.Driver.Health)
 	})
 	return g
 }

@@ -100,19 +100,19 @@ func (j *Journaled) due() (send, compare bool) {
 	return send, compare
 }
 
-// attempt ships one batch behind the breaker.
+// attempt ships one batch behind the breaker. The lane comes first, so that the
+// rule about slow calls does not see the wait for it.
 func (j *Journaled) attempt() error {
+	if err := j.lane.lock(j.ctx); err != nil {
+		return err
+	}
+	defer j.lane.unlock()
 	token, err := j.breaker.Acquire()
 	if err != nil {
 		return err
 	}
 	defer token.Report(breaker.Failure) // a panic; does nothing once settled
-	if err := j.lane.lock(j.ctx); err != nil {
-		token.Report(breaker.Ignore)
-		return err
-	}
 	sent, err := j.shipBatch(j.ctx)
-	j.lane.unlock()
 	switch {
 	case sent == nothing: // the probe was faster
 		token.Report(breaker.Ignore)

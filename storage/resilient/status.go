@@ -96,6 +96,9 @@ func (j *Journaled) chronicle(s Status) {
 	j.mu.Lock()
 	stored := j.journal.recovered
 	j.mu.Unlock()
+	if !s.Degraded {
+		j.fallback.closed()
+	}
 	if s.Degraded && !c.degraded {
 		c.degraded, c.told, c.since, c.stored = true, false, now, stored
 		c.missed++
@@ -107,7 +110,6 @@ func (j *Journaled) chronicle(s Status) {
 		c.warned, c.told, c.missed = now, true, 0
 	case !s.Degraded && c.degraded:
 		c.degraded = false
-		j.fallback.closed()
 		if c.told {
 			j.logger.Info("storage has recovered",
 				zap.Uint64("shipped", stored-c.stored), zap.Duration("after", now.Sub(c.since)))

@@ -62,28 +62,10 @@ func subscribeContext(e *env) {
 func cancelled(e *env) {
 	ctx, cancel := context.WithCancel(e.ctx)
 	cancel()
-	var results []storage.Result
-	err := e.within("Apply", func() (err error) {
-		results, err = e.d.Apply(ctx, []storage.Op{e.entry("a"), e.entry("b")})
-		return err
-	})
-	if !errors.Is(err, context.Canceled) {
-		e.Fatalf("Apply answered %v", err)
-	}
-	for _, r := range results {
-		if !errors.Is(r.Err, context.Canceled) {
-			e.Fatalf("a result is %+v", r)
+	for name, call := range e.calls(ctx, context.Canceled) {
+		if err := e.within(name, call); !errors.Is(err, context.Canceled) {
+			e.Errorf("%s answered %v", name, err)
 		}
-	}
-	err = e.within("ReadLog", func() error {
-		_, err := e.d.ReadLog(ctx, e.log, storage.LogQuery{})
-		return err
-	})
-	if !errors.Is(err, context.Canceled) {
-		e.Fatalf("ReadLog answered %v", err)
-	}
-	if err := e.within("Health", func() error { return e.d.Health(ctx) }); !errors.Is(err, context.Canceled) {
-		e.Fatalf("Health answered %v", err)
 	}
 	e.apply(e.entry("c")) // others are not affected
 }
@@ -101,30 +83,52 @@ func closeTwice(e *env) {
 	}
 }
 
-func closedCalls(e *env) {
-	e.fill("e", 2)
-	if err := e.d.Close(); err != nil {
-		e.Fatal(err)
-	}
-	calls := map[string]func() error{
+// calls are all that may be asked of a driver, where each must answer want.
+func (e *env) calls(ctx context.Context, want error) map[string]func() error {
+	return map[string]func() error{
 		"Apply": func() error {
-			results, err := e.d.Apply(e.ctx, []storage.Op{e.entry("a")})
-			for _, r := range results {
-				if !errors.Is(r.Err, storage.ErrClosed) {
-					e.Errorf("a result of Apply is %+v", r)
+			results, err := e.d.Apply(ctx, []storage.Op{
+				e.entry("a"), e.put("a", 1), e.del("a", 2), e.push("a"), e.add("a", fields{"n": 1}), &storage.Drop{Scope: e.log},
+			})
+			for i, r := range results {
+				if !errors.Is(r.Err, want) {
+					e.Errorf("result %d of Apply is %+v", i, r)
 				}
 			}
 			return err
 		},
 		"ReadLog": func() error {
-			_, err := e.d.ReadLog(e.ctx, e.log, storage.LogQuery{})
+			_, err := e.d.ReadLog(ctx, e.log, storage.LogQuery{})
 			return err
 		},
-		"Publish":   func() error { return e.d.Publish(e.ctx, "storagetest", nil) },
-		"Subscribe": func() error { return e.d.Subscribe(e.ctx, "storagetest", func(storage.Message) {}) },
-		"Health":    func() error { return e.d.Health(e.ctx) },
+		"Take": func() error {
+			_, err := e.d.Take(ctx, e.log, 0)
+			return err
+		},
+		"Get": func() error {
+			_, err := e.d.Get(ctx, e.log, "a")
+			return err
+		},
+		"Scan": func() error {
+			_, err := e.d.Scan(ctx, e.log, "", storage.ScanQuery{})
+			return err
+		},
+		"Counters": func() error {
+			_, err := e.d.Counters(ctx, e.log, "", storage.CounterQuery{Member: "a"})
+			return err
+		},
+		"Publish":   func() error { return e.d.Publish(ctx, "storagetest", nil) },
+		"Subscribe": func() error { return e.d.Subscribe(ctx, "storagetest", func(storage.Message) {}) },
+		"Health":    func() error { return e.d.Health(ctx) },
 	}
-	for name, call := range calls {
+}
+
+func closedCalls(e *env) {
+	e.fill("e", 2)
+	if err := e.d.Close(); err != nil {
+		e.Fatal(err)
+	}
+	for name, call := range e.calls(e.ctx, storage.ErrClosed) {
 		if err := e.within(name, call); !errors.Is(err, storage.ErrClosed) {
 			e.Errorf("%s answered %v", name, err)
 		}
@@ -162,61 +166,4 @@ func closeRunning(e *env) {
 	}
 	time.AfterFunc(20*time.Millisecond, func() { _ = e.d.Close() })
 	_ = e.within("writers", func() error { wg.Wait(); return nil })
-}
-
-// reopened closes the driver and goes on with another on the same data.
-func (e *env) reopened(o Options) {
-	e.Helper()
-	e.d = o.Reopen(e.T, e.d)
-}
-
-func reopenTests(o Options) []test {
-	return []test{
-		{"entries, cursors and ids are still there", func(e *env) {
-			r := e.fill("e", 5)
-			e.reopened(o)
-			page := e.after(r[1].Cursor, 0)
-			e.wantIDs(page.Entries, "e2", "e3", "e4")
-			if page.Gap {
-				e.Fatal("nothing is missing")
-			}
-			again := e.apply(e.entry("e0"))[0]
-			if !again.Duplicate {
-				e.Fatal("the id is not remembered")
-			}
-			e.samePlace(again.Cursor, r[0].Cursor)
-			next := e.apply(e.entry("e5"))[0].Cursor
-			if next.Epoch != r[4].Cursor.Epoch || next.Pos.Seq != 6 || next.Pos.Micros <= r[4].Cursor.Pos.Micros {
-				e.Fatalf("the next cursor is %s, the last was %s", next, r[4].Cursor)
-			}
-		}},
-		{"ids of trimmed entries are remembered, and the gap is", func(e *env) {
-			var first storage.Cursor
-			for i := range 20 {
-				if r := e.apply(e.bounded(names("e", i, i+1)[0], 3))[0]; i == 0 {
-					first = r.Cursor
-				}
-			}
-			e.reopened(o)
-			if page := e.after(first, 0); !page.Gap {
-				e.Fatal("the reader was not told")
-			}
-			if r := e.apply(e.bounded("e0", 3))[0]; !r.Duplicate {
-				e.Fatal("the id is not remembered")
-			}
-		}},
-	}
-}
-
-func reopenChainTests(o Options) []test {
-	return []test{{"chains go on", func(e *env) {
-		p := storage.NewProducer()
-		e.apply(e.linked("a", p, 1), e.linked("b", p, 2))
-		e.reopened(o)
-		if r := e.apply(e.linked("x", p, 2))[0]; !r.Duplicate {
-			e.Fatalf("number 2 was taken twice: %+v", r)
-		}
-		e.wantErr(e.linked("d", p, 4), storage.ErrGap)
-		e.apply(e.linked("c", p, 3))
-	}}}
 }

@@ -20,6 +20,9 @@ import (
 // appended most recently.
 const MaxProducers = 32
 
+// MaxGraves is how many dropped epochs a log remembers.
+const MaxGraves = 32
+
 // State is what a driver remembers of a log besides its entries. The zero value
 // is an unknown log.
 type State struct {
@@ -30,6 +33,46 @@ type State struct {
 	Last []storage.Link
 	// MaxAge is that of the last append; 0 is unbounded.
 	MaxAge time.Duration
+	// Graves are the epochs that were dropped, the oldest first. It is replaced,
+	// never changed in place.
+	Graves []Grave
+}
+
+// Grave is an epoch that was dropped.
+type Grave struct {
+	Epoch storage.Epoch
+	End   int64 // µs; until then it is remembered
+}
+
+// Drop answers the state of a log after it was dropped: its positions and
+// numbers go on, its epoch is dead.
+func (s State) Drop(now time.Time) State {
+	graves := s.graves(now.UnixMicro())
+	if s.Known() {
+		graves = append(graves, Grave{s.Epoch, now.Add(storage.TombstoneAge).UnixMicro()})
+	}
+	if len(graves) > MaxGraves {
+		graves = slices.Delete(graves, 0, len(graves)-MaxGraves)
+	}
+	return State{Head: s.Head, Last: s.Last, Graves: graves}
+}
+
+// Forgotten reports whether nothing needs to be remembered of the log any more.
+func (s State) Forgotten(now time.Time) bool {
+	return !s.Known() && len(s.graves(now.UnixMicro())) == 0
+}
+
+func (s State) graves(now int64) (left []Grave) {
+	for _, g := range s.Graves {
+		if g.End > now {
+			left = append(left, g)
+		}
+	}
+	return left
+}
+
+func (s State) dead(e storage.Epoch, now int64) bool {
+	return slices.ContainsFunc(s.Graves, func(g Grave) bool { return g.Epoch == e && g.End > now })
 }
 
 // Known reports whether the log exists.
@@ -137,14 +180,20 @@ func (b *Batch) place(index Index, clock int64, a *storage.Append) (storage.Resu
 		b.link(a.Link, last, gap)
 		return b.duplicate(e), nil
 	}
-	if a.Link.Producer != 0 && a.Link.Number <= last && !a.Rebase {
-		return b.duplicate(b.byLink(index, a.Link)), nil
-	}
-	if a.Epoch != 0 && b.State.Known() && a.Epoch != b.State.Epoch {
-		return storage.Result{}, fmt.Errorf("append %q of epoch %s: %w", a.ID, a.Epoch, storage.ErrGone)
-	}
 	if gap && !a.Rebase {
 		return storage.Result{}, gapError(a, last)
+	}
+	if a.Epoch != 0 && b.State.dead(a.Epoch, clock) {
+		if a.Link.Number > last {
+			b.State.take(a.Link)
+		}
+		return storage.Result{
+			Link: a.Link, Exists: b.State.Known(),
+			Err: fmt.Errorf("append %q of epoch %s: %w", a.ID, a.Epoch, storage.ErrGone),
+		}, nil
+	}
+	if a.Link.Producer != 0 && a.Link.Number <= last && !a.Rebase {
+		return b.duplicate(b.byLink(index, a.Link)), nil
 	}
 	return b.add(clock, a), nil
 }

@@ -1,0 +1,97 @@
+package lifeline
+
+import (
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+)
+
+// The events that Caddy's events app is told of, and what handlers may bind to.
+const (
+	eventBreakerOpened     = "lifeline_breaker_opened"
+	eventBreakerHalfOpened = "lifeline_breaker_half_opened"
+	eventBreakerClosed     = "lifeline_breaker_closed"
+	eventStorageDegraded   = "lifeline_storage_degraded"
+	eventStorageRecovered  = "lifeline_storage_recovered"
+)
+
+// maxEvents is how many events wait for a slow handler; further ones are dropped,
+// and a warning says how many.
+const maxEvents = 256
+
+// emit hands one event to the events app of one configuration.
+type emit func(name string, data map[string]any)
+
+// newEmit is provisioned with a configuration.
+func newEmit(ctx caddy.Context) (emit, error) {
+	app, err := ctx.App("events")
+	if err != nil {
+		return nil, err
+	}
+	eventsApp := app.(*caddyevents.App)
+	return func(name string, data map[string]any) { eventsApp.Emit(ctx, name, data) }, nil
+}
+
+// emitter carries events to the current configuration's events app, one after the
+// other and from a goroutine of its own: handlers run in it, for as long as they
+// like, and what happened must not wait for them.
+type emitter struct {
+	target  atomic.Pointer[emit]
+	queue   chan emitted
+	dropped atomic.Uint64
+	logger  *zap.Logger
+	stop    chan struct{}
+	stopped sync.WaitGroup
+}
+
+type emitted struct {
+	name string
+	data map[string]any
+}
+
+func newEmitter(logger *zap.Logger) *emitter {
+	e := &emitter{queue: make(chan emitted, maxEvents), logger: logger, stop: make(chan struct{})}
+	e.stopped.Go(e.run)
+	return e
+}
+
+// set directs events to another configuration.
+func (e *emitter) set(to emit) { e.target.Store(&to) }
+
+// add never blocks. data must not be changed afterwards.
+func (e *emitter) add(name string, data map[string]any) {
+	select {
+	case e.queue <- emitted{name, data}:
+	default:
+		if e.dropped.Add(1) == 1 {
+			e.logger.Warn("an event handler is too slow: events for it are dropped")
+		}
+	}
+}
+
+func (e *emitter) run() {
+	for {
+		select {
+		case <-e.stop:
+			return
+		case ev := <-e.queue:
+			if to := e.target.Load(); to != nil {
+				(*to)(ev.name, ev.data)
+			}
+		}
+		if n := e.dropped.Load(); n > 0 && len(e.queue) == 0 {
+			e.dropped.Add(-n)
+			e.logger.Warn("events were dropped", zap.Uint64("dropped", n))
+		}
+	}
+}
+
+// close ends the goroutine, after a handler that is running.
+func (e *emitter) close() {
+	close(e.stop)
+	e.stopped.Wait()
+}

@@ -1,0 +1,74 @@
+package lifeline
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/actionflows/lifeline/breaker"
+)
+
+var (
+	breakerStateDesc = prometheus.NewDesc("caddy_lifeline_breaker_state",
+		"1 for the state that the circuit breaker is in, 0 for the others.", []string{"hub", "breaker", "state"}, nil)
+	breakerTransitionsDesc = prometheus.NewDesc("caddy_lifeline_breaker_transitions_total",
+		"How often the circuit breaker has changed to a state.", []string{"hub", "breaker", "to"}, nil)
+	breakerRejectedDesc = prometheus.NewDesc("caddy_lifeline_breaker_rejected_total",
+		"Calls that the circuit breaker has rejected.", []string{"hub", "breaker"}, nil)
+)
+
+// breakerStates are the values of the label state: those of the machine, and the
+// holds in their place while one is there.
+var breakerStates = []string{
+	breaker.Closed.String(), breaker.Open.String(), breaker.HalfOpen.String(),
+	breaker.ForcedOpen.String(), breaker.Disabled.String(),
+}
+
+// collector reads the hubs as they run at each scrape, so that its numbers are
+// true across reloads whatever configuration's registry it is asked by.
+type collector struct{}
+
+// registerMetrics adds the collector to a configuration's registry.
+func registerMetrics(ctx caddy.Context) error {
+	err := ctx.GetMetricsRegistry().Register(collector{})
+	if errors.As(err, new(prometheus.AlreadyRegisteredError)) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	return nil
+}
+
+// Describe implements prometheus.Collector.
+func (collector) Describe(descs chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{breakerStateDesc, breakerTransitionsDesc, breakerRejectedDesc} {
+		descs <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (collector) Collect(metrics chan<- prometheus.Metric) {
+	for hub, rt := range runningHubs() {
+		for _, s := range rt.running().CircuitBreakerStats() {
+			metrics <- prometheus.MustNewConstMetric(breakerRejectedDesc, prometheus.CounterValue, float64(s.Rejected), hub, s.Name)
+			current := s.State.String()
+			if s.Held != nil {
+				current = s.Held.State.String()
+			}
+			for _, state := range breakerStates {
+				value := 0.0
+				if state == current {
+					value = 1
+				}
+				metrics <- prometheus.MustNewConstMetric(breakerStateDesc, prometheus.GaugeValue, value, hub, s.Name, state)
+			}
+		}
+		rt.telemetry.eachTransition(func(l transitionLabels, n uint64) {
+			metrics <- prometheus.MustNewConstMetric(breakerTransitionsDesc, prometheus.CounterValue, float64(n), hub, l.breaker, l.to)
+		})
+	}
+}

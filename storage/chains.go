@@ -1,0 +1,84 @@
+package storage
+
+import (
+	"context"
+	"slices"
+)
+
+// MaxChains is how many chains a session has at most.
+const MaxChains = 100
+
+// Chains are the operations on the chains of sessions. A chain's id is its own
+// within its session only. Chains last 90 days after they were last written.
+type Chains interface {
+	// AddChain writes a chain and answers it as it was written: ID is drawn,
+	// Source composed, Status pending and CompiledAt now where they are missing. A
+	// chain with the same id in the session is replaced. The session's chain that
+	// was compiled first goes when there are more than MaxChains.
+	AddChain(ctx context.Context, chain Chain) (Chain, error)
+	// ListChains answers a session's chains in the order of their compilation.
+	ListChains(ctx context.Context, session string) ([]Chain, error)
+	// GetChain answers one chain of a session.
+	GetChain(ctx context.Context, session, id string) (Chain, error)
+}
+
+// chainKey is the id of a chain's document. Ids have no control characters, so
+// that no two chains share one.
+func chainKey(session, id string) string { return session + "\x00" + id }
+
+// AddChain implements [Chains].
+func (s *Store) AddChain(ctx context.Context, chain Chain) (Chain, error) {
+	unlock, err := lock(ctx, chain.SessionID)
+	if err != nil {
+		return Chain{}, err
+	}
+	defer unlock()
+	return s.putChain(ctx, chain)
+}
+
+func (s *Store) putChain(ctx context.Context, chain Chain) (Chain, error) {
+	if chain.ID == "" {
+		chain.ID = newID()
+	}
+	if chain.Source == "" {
+		chain.Source = "composed"
+	}
+	if chain.Status == "" {
+		chain.Status = StatusPending
+	}
+	chain.CompiledAt = firstTime(chain.CompiledAt, now())
+	chain.Steps = slices.Clone(chain.Steps)
+	for i := range chain.Steps {
+		if chain.Steps[i].Status == "" {
+			chain.Steps[i].Status = StatusPending
+		}
+	}
+	if err := chain.check(); err != nil {
+		return Chain{}, err
+	}
+	body, err := encode(chain, MaxRecord)
+	if err != nil {
+		return Chain{}, err
+	}
+	_, err = s.apply(ctx, "set chain", &Put{
+		Collection: collChains, ID: chainKey(chain.SessionID, chain.ID), Body: body, TTL: retention,
+		Indexes:    map[string]string{indexSession: chain.SessionID},
+		MaxMembers: MaxChains, Within: indexSession, Rank: rankOf(chain.CompiledAt),
+	})
+	return chain, err
+}
+
+// ListChains implements [Chains].
+func (s *Store) ListChains(ctx context.Context, session string) ([]Chain, error) {
+	chains, err := all[Chain](ctx, s, scan{collChains, indexSession, session})
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(chains, func(a, b Chain) int { return byTime(a.CompiledAt, b.CompiledAt, a.ID, b.ID) })
+	return chains, nil
+}
+
+// GetChain implements [Chains].
+func (s *Store) GetChain(ctx context.Context, session, id string) (Chain, error) {
+	return get[Chain](ctx, s, collChains, chainKey(session, id))
+}

@@ -1,0 +1,59 @@
+package redis
+
+import _ "embed"
+
+var (
+	//go:embed append.lua
+	appendLua string
+	//go:embed common.lua
+	commonLua string
+	//go:embed collection.lua
+	collectionLua string
+	//go:embed queue.lua
+	queueLua string
+	//go:embed drop.lua
+	dropLua string
+	//go:embed read.lua
+	readLua string
+	//go:embed get.lua
+	getLua string
+	//go:embed scan.lua
+	scanLua string
+	//go:embed counters.lua
+	countersLua string
+	//go:embed health.lua
+	healthLua string
+	//go:embed partitions.lua
+	partitionsLua string
+)
+
+// subject is what a writing script call is about; it is the call's last argument.
+type subject string
+
+const (
+	aboutLog        subject = "log"
+	aboutQueue      subject = "queue"
+	aboutCollection subject = "collection"
+	aboutDrop       subject = "drop"
+)
+
+// All that is written goes through one script: so the calls of one Apply need one
+// round trip whatever they are about, also where Redis has to be given the script
+// first, and keep their order.
+var (
+	writeScript = newScript("local subject = table.remove(ARGV)\n" + commonLua +
+		chapter(aboutLog, appendLua) + chapter(aboutQueue, queueLua) +
+		chapter(aboutCollection, collectionLua) + chapter(aboutDrop, dropLua))
+
+	readScript     = newScript(readLua)
+	getScript      = newScript(getLua)
+	scanScript     = newScript(scanLua)
+	countersScript = newScript(countersLua)
+
+	healthScript     = newScript(healthLua)
+	partitionsScript = newScript(partitionsLua)
+)
+
+func chapter(s subject, source string) string {
+	return "if subject == '" + string(s) + "' then\n" + source + "\nend\n"
+}
