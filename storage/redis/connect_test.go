@@ -117,7 +117,7 @@ func TestUnixSocket(t *testing.T) {
 // touched.
 func TestPartitionsOfAnotherKind(t *testing.T) {
 	s := redistest.Start(t)
-	var logs = Options{}
+	var logs Options
 	seen := logged(&logs)
 	d := open(t, s, func(o *Options) { o.Logger = logs.Logger })
 	apply(t, d, entry("a"))

@@ -12,6 +12,14 @@
 // It does not retry, does not remember what Redis lost and does not know what a
 // log is for: that is the work of storage/resilient and of the hub.
 //
+// # Servers
+//
+// Redis is one server, the master that Sentinels name, or a Cluster. Redirects are
+// followed; a call whose outcome is unknown is never sent again. When a master dies,
+// its logs are unavailable until another one has them, and those of other masters
+// go on. Replication is asynchronous: of what was acknowledged just before, the
+// newest may be lost, which the log's numbers tell.
+//
 // # Keys of logs and queues
 //
 // Every log and queue lives in one of 16 partitions {p00} to {p15}: the FNV-1a hash
@@ -42,6 +50,7 @@
 //
 // Beside them stand
 //
+//	afw:{p00}:partitions     STRING   16, checked before anything is read or written
 //	afw:{pNN}:g              HASH     written by the health check
 //	afw:{pNN}:ch             channel  a storage.Notice per batch that was stored
 //	afw:{p00}:ch:<name>      channel  any other channel

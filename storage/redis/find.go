@@ -13,7 +13,7 @@ import (
 // findCluster asks servers of a Cluster who has which slots.
 func findCluster(ctx context.Context, s *servers) ([]slots, error) {
 	return first(ctx, s, s.candidates(), func(ctx context.Context, n *node) ([]slots, error) {
-		ranges, err := n.ClusterSlots(ctx).Result()
+		ranges, err := n.ClusterSlots(ctx).Result() //nolint:staticcheck // CLUSTER SHARDS is not in Redis 6
 		if reply, ok := ownReply(err); ok && strings.Contains(reply, "cluster support disabled") {
 			return nil, &storage.UnavailableError{Reason: "Redis is not a cluster, though the option cluster says so", Err: err}
 		}

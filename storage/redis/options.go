@@ -168,7 +168,8 @@ func (o Options) target() (target, error) {
 
 // topology checks what there is to a Cluster or to Sentinels.
 func (o Options) topology(u address, t *target) (err error) {
-	kind, addrs := "", []string(nil)
+	var kind string
+	var addrs []string
 	switch {
 	case o.Cluster != nil && o.Sentinel != nil:
 		return errors.New("redis: either cluster or sentinel, not both")

@@ -18,7 +18,6 @@ import (
 type writer struct {
 	d        *Driver
 	acked    atomic.Int64 // ids below it are acknowledged
-	fresh    atomic.Int64 // of these, how many were not told to be duplicates
 	stop     context.CancelFunc
 	finished chan struct{}
 }

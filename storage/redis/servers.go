@@ -98,7 +98,7 @@ func (s *servers) close() error {
 	nodes := s.nodes
 	s.nodes, s.table = nil, nil
 	s.mu.Unlock()
-	var errs []error
+	errs := make([]error, 0, len(nodes))
 	for _, n := range nodes {
 		errs = append(errs, n.Close())
 	}
@@ -165,7 +165,7 @@ func (s *servers) all(ctx context.Context) ([]*node, error) {
 
 // addrs answers the masters' addresses in order; s.mu is held.
 func (s *servers) addrs() []string {
-	var addrs []string
+	addrs := make([]string, 0, len(s.table))
 	for _, r := range s.table {
 		addrs = append(addrs, r.addr)
 	}
@@ -267,7 +267,7 @@ func (s *servers) candidates() []*node {
 	defer s.mu.Unlock()
 	known, seeds := s.addrs(), slices.Clone(s.seeds)
 	for _, list := range [][]string{known, seeds} {
-		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] }) //nolint:gosec // no secret
 	}
 	most := 3 - min(2, len(known))
 	addrs := append(known[:min(2, len(known))], seeds[:min(most, len(seeds))]...)
