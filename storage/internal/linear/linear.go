@@ -101,7 +101,7 @@ func check(t *testing.T, m porcupine.Model, drivers []storage.Driver,
 	pick func(*rand.Rand) call, do func(storage.Driver, call) (answer, error),
 ) {
 	t.Helper()
-	seed := rand.Uint64()
+	seed := rand.Uint64() //nolint:gosec // to be repeated
 	t.Logf("seed %d", seed)
 	var mu sync.Mutex
 	var history []porcupine.Operation
