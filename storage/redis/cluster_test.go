@@ -204,6 +204,29 @@ func TestKeysThatMove(t *testing.T) {
 	if commandCalls(t, from, "evalsha") != before {
 		t.Error("the former owner is asked still")
 	}
+
+	// Two that send each other the calls: it has an end.
+	other := "e:other"
+	slot = from.MustDo("CLUSTER", "KEYSLOT", d.keys.log(other).stream)
+	from.MustDo("CLUSTER", "SETSLOT", slot, "NODE", to.ID())
+	to.MustDo("CLUSTER", "SETSLOT", slot, "NODE", from.ID())
+	for _, s := range c.Nodes {
+		s.MustDo("CONFIG", "RESETSTAT")
+	}
+	if _, err := try(t, d, in(other, "a")); !errors.As(err, &u) || u.Reason != replies["MOVED"] {
+		t.Errorf("Apply answered %v", err)
+	}
+	sent := 0
+	for _, s := range c.Nodes {
+		_, rest, _ := strings.Cut(s.MustDo("INFO", "commandstats").(string), "cmdstat_evalsha:")
+		_, rest, _ = strings.Cut(rest, "rejected_calls=")
+		n, _, _ := strings.Cut(rest, ",")
+		calls, _ := strconv.Atoi(n)
+		sent += calls
+	}
+	if sent != rounds {
+		t.Errorf("the call was sent %d times, want %d", sent, rounds)
+	}
 }
 
 // TestLostReplyIsNotRepeated: what may have been carried out is not sent again.

@@ -15,11 +15,23 @@ func TestRepliesThatCannotBeRead(t *testing.T) {
 		parse func(any) error
 		reply any
 	}{
-		{items, nil}, {items, "x"}, {items, []any{"a"}}, {items, []any{"a", int64(1)}}, {items, []any{"a", "1x"}},
-		{scan, nil}, {scan, []any{}}, {scan, []any{"", "a"}}, {scan, []any{"", "a", "x", "0", ""}},
-		{scan, []any{"", "a", "1", "x", ""}}, {scan, []any{"", "a", "1", "0", nil}},
-		{counters, nil}, {counters, []any{"a"}}, {counters, []any{int64(1), []any{}}}, {counters, []any{"a", "x"}},
-		{counters, []any{"a", []any{"n"}}}, {counters, []any{"a", []any{"n", "x"}}},
+		{items, nil},
+		{items, "x"},
+		{items, []any{"a"}},
+		{items, []any{"a", int64(1)}},
+		{items, []any{"a", "1x"}},
+		{scan, nil},
+		{scan, []any{}},
+		{scan, []any{"", "a"}},
+		{scan, []any{"", "a", "x", "0", ""}},
+		{scan, []any{"", "a", "1", "x", ""}},
+		{scan, []any{"", "a", "1", "0", nil}},
+		{counters, nil},
+		{counters, []any{"a"}},
+		{counters, []any{int64(1), []any{}}},
+		{counters, []any{"a", "x"}},
+		{counters, []any{"a", []any{"n"}}},
+		{counters, []any{"a", []any{"n", "x"}}},
 	} {
 		if err := tt.parse(tt.reply); !errors.Is(err, storage.ErrPoison) && !Counts(err) {
 			t.Errorf("case %d, %v: %v", i, tt.reply, err)
