@@ -73,8 +73,10 @@ var peerModules = []string{
 
 // peers lists the modules that are compared, with their versions.
 func peers() (string, error) {
-	out, err := output(exec.Command("go", append([]string{"list", "-m", "-f",
-		"- [{{.Path}}](https://pkg.go.dev/{{.Path}}) {{.Version}}"}, peerModules...)...))
+	out, err := output(exec.Command("go", append([]string{
+		"list", "-m", "-f",
+		"- [{{.Path}}](https://pkg.go.dev/{{.Path}}) {{.Version}}",
+	}, peerModules...)...))
 	if err != nil {
 		return "", err
 	}
