@@ -256,36 +256,32 @@ func everyWriteIsBounded(e *env) {
 	e.store.Driver = s.Driver
 
 	const quarter = 90 * 24 * time.Hour
-	want := map[string]string{
-		"sessions": "9 in ", "windows": "9 in ", "chains": fmt.Sprint(storage.MaxChains, " in session", quarter),
-		"commands": fmt.Sprint(storage.MaxCommands, " in session", storage.CommandAge),
-		"follows":  fmt.Sprint(storage.MaxFollowed, " in user"), "frequencies": fmt.Sprint(storage.MaxActions),
-		"bookmarks": fmt.Sprint(storage.MaxBookmarks, " in "), "patterns": fmt.Sprint(storage.MaxPatterns, " in "),
-		"dossiers": fmt.Sprint(storage.MaxDossiers, " in "), "suggestions": fmt.Sprint(storage.MaxSuggestions, " in "),
-		"e:s1": "7", "h:s:s1": fmt.Sprint(storage.MaxSessionChecks, quarter), "h:s:s2": fmt.Sprint(storage.MaxSessionChecks, quarter),
-		"h:p:p": fmt.Sprint(storage.MaxProjectChecks, quarter), "d:d1": fmt.Sprint(storage.MaxDossierHistory),
-		"input e:s1": fmt.Sprint(storage.MaxInputs, storage.InputAge),
+	bound := func(most int, within string, age time.Duration) string {
+		return fmt.Sprintf("%d/%s/%s", most, within, age)
 	}
 	bounds := make(map[string]string)
-	age := func(d time.Duration) string {
-		if d == 0 {
-			return ""
-		}
-		return d.String()
-	}
 	for _, op := range s.ops {
 		switch op := op.(type) {
 		case *storage.Put:
-			bounds[op.Collection] = fmt.Sprint(op.MaxMembers, " in ", op.Within, age(op.TTL))
+			bounds[op.Collection] = bound(op.MaxMembers, op.Within, op.TTL)
 		case *storage.Append:
-			bounds[op.Log] = fmt.Sprint(op.MaxLen, age(op.MaxAge))
+			bounds[op.Log] = bound(op.MaxLen, "", op.MaxAge)
 		case *storage.Push:
-			bounds["input "+op.Queue] = fmt.Sprint(op.MaxLen, age(op.Remaining))
+			bounds["input"] = bound(op.MaxLen, "", op.Remaining)
 		case *storage.Add:
 			if !op.IfExists { // those have the bound of their documents
-				bounds[op.Collection] = fmt.Sprint(op.MaxMembers)
+				bounds[op.Collection] = bound(op.MaxMembers, "", 0)
 			}
 		}
+	}
+	want := map[string]string{
+		"sessions": bound(9, "", 0), "windows": bound(9, "", 0), "chains": bound(storage.MaxChains, "session", quarter),
+		"commands": bound(storage.MaxCommands, "session", storage.CommandAge), "follows": bound(storage.MaxFollowed, "user", 0),
+		"frequencies": bound(storage.MaxActions, "", 0), "bookmarks": bound(storage.MaxBookmarks, "", 0),
+		"patterns": bound(storage.MaxPatterns, "", 0), "dossiers": bound(storage.MaxDossiers, "", 0),
+		"suggestions": bound(storage.MaxSuggestions, "", 0), "input": bound(storage.MaxInputs, "", storage.InputAge),
+		"e:s1": bound(7, "", 0), "h:s:s1": bound(storage.MaxSessionChecks, "", quarter), "d:d1": bound(storage.MaxDossierHistory, "", 0),
+		"h:s:s2": bound(storage.MaxSessionChecks, "", quarter), "h:p:p": bound(storage.MaxProjectChecks, "", quarter),
 	}
 	same(e, bounds, want)
 }
