@@ -4,10 +4,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math"
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/internal/sequence"
 )
 
 // scope is the counters of one scope by member.
@@ -48,7 +48,7 @@ func (d *Driver) add(op *storage.Add, now time.Time) storage.Result {
 	if s == nil {
 		s = &scope{members: make(map[string]map[string]int64)}
 	}
-	fields, err := added(s.members[op.Member], op)
+	fields, err := sequence.Added(s.members[op.Member], op)
 	if err != nil {
 		result.Err = fmt.Errorf("add to %q: %w", op.Member, err)
 		return result
@@ -74,33 +74,6 @@ func (d *Driver) add(op *storage.Add, now time.Time) storage.Result {
 		delete(c.scopes, op.Scope)
 	}
 	return result
-}
-
-// added are a member's fields after an Add.
-func added(old map[string]int64, op *storage.Add) (map[string]int64, error) {
-	fields := maps.Clone(old)
-	if fields == nil {
-		fields = make(map[string]int64)
-	}
-	for name, delta := range op.Deltas {
-		v := fields[name]
-		if delta > 0 && v > math.MaxInt64-delta || delta < 0 && v < math.MinInt64-delta {
-			return nil, fmt.Errorf("field %q would overflow: %w", name, storage.ErrPoison)
-		}
-		fields[name] = v + delta
-	}
-	for name, v := range op.Low {
-		if present, ok := fields[name]; !ok || v < present {
-			fields[name] = v
-		}
-	}
-	for name, v := range op.High {
-		if present, ok := fields[name]; !ok || v > present {
-			fields[name] = v
-		}
-	}
-	maps.DeleteFunc(fields, func(name string, _ int64) bool { return op.TrimFrom <= name && name < op.TrimTo })
-	return fields, nil
 }
 
 // rankScope sees to it that a scope is ranked by a field.

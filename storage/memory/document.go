@@ -99,14 +99,7 @@ func (c *collection) last(id string, now time.Time) (s storage.Stamp, known bool
 // later answers the stamp of a write, or false when it comes too late.
 func (c *collection) later(id string, s storage.Stamp, now time.Time) (storage.Stamp, bool) {
 	last, known := c.last(id, now)
-	if s != (storage.Stamp{}) {
-		return s, !known || s.Compare(last) > 0
-	}
-	s.Micros = now.UnixMicro()
-	if known {
-		s.Micros = max(s.Micros, last.Micros+1)
-	}
-	return s, true
+	return sequence.Later(s, last, known, now)
 }
 
 func (d *Driver) put(op *storage.Put, now time.Time) storage.Result {

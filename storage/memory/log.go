@@ -119,24 +119,5 @@ func (l *log) search(micros int64) int {
 }
 
 func (l *log) read(q storage.LogQuery, now time.Time) storage.LogPage {
-	kept := l.entries[l.search(l.state.Oldest(now)):]
-	s := storage.LogState{Epoch: l.state.Epoch, Head: l.state.Head, Last: l.state.Numbers()}
-	if len(kept) > 0 {
-		s.First = kept[0].Pos
-	}
-	p := q.Plan(s)
-	from := sort.Search(len(kept), func(i int) bool { return kept[i].Pos.Micros > p.After })
-	to := len(kept)
-	if p.Before > 0 {
-		to = sort.Search(len(kept), func(i int) bool { return kept[i].Pos.Micros >= p.Before })
-	}
-	kept = kept[from:max(from, to)]
-	more := len(kept) > p.Limit
-	switch {
-	case more && p.Newest:
-		kept = kept[len(kept)-p.Limit:]
-	case more:
-		kept = kept[:p.Limit]
-	}
-	return p.Page(kept, more)
+	return sequence.Read(l.state, l.entries, q, now)
 }

@@ -130,7 +130,7 @@ func (d *Driver) ReadLog(ctx context.Context, name string, q storage.LogQuery) (
 		return storage.LogPage{}, fmt.Errorf("read log from memory: %w", err)
 	}
 	l, ok := d.logs[name]
-	if !ok || !l.state.Known() {
+	if !ok {
 		return q.Plan(storage.LogState{}).Page(nil, false), nil
 	}
 	return l.read(q, time.Now()), nil

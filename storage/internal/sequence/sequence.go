@@ -1,7 +1,8 @@
 // Package sequence decides what an append to a log does: it gives the next
 // position, or recognises a duplicate, a gap in a producer's chain or a log that
-// is gone. It is written once for the drivers that are their own sequencer,
-// storage/memory and storage/disk.
+// is gone; and likewise what a producer's number, a stamp and an Add come to. It is
+// written once for the drivers that are their own sequencer: storage/memory,
+// storage/disk and those built on storage/model.
 //
 // It promises that the operations of one batch succeed or fail together, and
 // that placing changes nothing: the caller stores what a [Batch] holds. It knows
