@@ -218,7 +218,7 @@ func (h *Hub) catchUp(sh *shard) {
 func (h *Hub) followGrowth() {
 	for delay := h.times.retry; ; delay = min(2*delay, h.times.maxRetry) {
 		err := h.cfg.Backend.Growth(h.ctx, h.grown)
-		if h.ctx.Err() != nil || errors.Is(err, storage.ErrClosed) || errors.Is(err, storage.ErrUnsupported) {
+		if h.ctx.Err() != nil || errors.Is(err, storage.ErrClosed) {
 			return
 		}
 		h.log.Warn("events of other nodes arrive late: not told of them", zap.Error(err))

@@ -21,8 +21,6 @@ var (
 	// ErrPoison: this entry or log can never be written (wrong type of a key, a
 	// script error); others can.
 	ErrPoison = errors.New("the log cannot be written")
-	// ErrUnsupported: the driver has no such operation.
-	ErrUnsupported = errors.ErrUnsupported
 )
 
 // UnavailableError says that storage cannot take or answer something now, and

@@ -10,7 +10,7 @@ import (
 
 // fake is a driver that notes what it was asked and answers what it was told.
 type fake struct {
-	LogOnly
+	Driver   // the operations that no test asks for
 	ops      []Op
 	results  []Result
 	log      string
@@ -102,29 +102,6 @@ func TestNotice(t *testing.T) {
 	for _, s := range []string{"", "x", "0", "0 ", "zz e:a", "000000000000 e:a", " e:a"} {
 		if n, err := ParseNotice([]byte(s)); err == nil {
 			t.Errorf("%q was read as %+v", s, n)
-		}
-	}
-}
-
-func TestLogOnly(t *testing.T) {
-	var l LogOnly
-	_, take := l.Take(t.Context(), "q", 1)
-	_, get := l.Get(t.Context(), "c", "id")
-	_, scan := l.Scan(t.Context(), "c", "i", ScanQuery{})
-	_, counters := l.Counters(t.Context(), "c", "s", CounterQuery{})
-	for _, err := range []error{take, get, scan, counters} {
-		if !errors.Is(err, ErrUnsupported) {
-			t.Errorf("error is %v", err)
-		}
-	}
-	good := &Append{Log: "l", ID: "id"}
-	appends, results := l.Appends([]Op{good, &Put{}, &Append{ID: "id"}, &Append{Log: "l"}, &Drop{}})
-	if !reflect.DeepEqual(appends, []*Append{good, nil, nil, nil, nil}) {
-		t.Fatalf("appends are %v", appends)
-	}
-	for i, want := range []error{nil, ErrUnsupported, ErrPoison, ErrPoison, ErrUnsupported} {
-		if !errors.Is(results[i].Err, want) {
-			t.Errorf("operation %d: %v", i, results[i].Err)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/internal/sequence"
 )
 
 var errOverflow = errors.New("a counter would overflow")
@@ -31,8 +32,8 @@ func (c *committer) add(tx *bbolt.Tx, op *storage.Add) (storage.Result, error) {
 		}
 		result.Exists = result.Exists && !over(d.expires, now)
 	}
-	result.Duplicate, err = links.order(op.Link, op.Rebase)
-	if op.Rebase && op.Link.Producer != 0 && op.Link.Number == links.number(op.Link.Producer) {
+	result.Duplicate, err = links.Order(op.Link, op.Rebase)
+	if op.Rebase && op.Link.Producer != 0 && op.Link.Number == links.Number(op.Link.Producer) {
 		result.Duplicate = true // nothing but its number tells that it was applied before
 	}
 	if err != nil || result.Duplicate {
@@ -63,7 +64,7 @@ func (c *committer) add(tx *bbolt.Tx, op *storage.Add) (storage.Result, error) {
 }
 
 // links are the last numbers of a collection's producers, if they matter.
-func (s *counters) links(l storage.Link) (chain, error) {
+func (s *counters) links(l storage.Link) (sequence.Chain, error) {
 	if l.Producer == 0 || s.b == nil {
 		return nil, nil
 	}
@@ -78,7 +79,7 @@ func (s *counters) links(l storage.Link) (chain, error) {
 	return links, nil
 }
 
-func (c *committer) takeLink(tx *bbolt.Tx, s *counters, op *storage.Add, links chain) error {
+func (c *committer) takeLink(tx *bbolt.Tx, s *counters, op *storage.Add, links sequence.Chain) error {
 	if op.Link.Producer == 0 {
 		return nil
 	}
@@ -86,7 +87,7 @@ func (c *committer) takeLink(tx *bbolt.Tx, s *counters, op *storage.Add, links c
 	if err := s.ensure(tx, op.Collection); err != nil {
 		return err
 	}
-	if err := s.b.Put(key(keyChain), encodeChain(links.take(op.Link))); err != nil {
+	if err := s.b.Put(key(keyChain), encodeChain(links.Take(op.Link))); err != nil {
 		return fmt.Errorf("write chain of collection %q: %w", op.Collection, err)
 	}
 	return nil

@@ -60,7 +60,7 @@ func (c *committer) operate(tx *bbolt.Tx, r *request) error {
 			continue
 		}
 		if c.stuffed.Load() && grows(op) {
-			r.results[i].Err = tooLarge
+			r.results[i].Err = errTooLarge
 			continue
 		}
 		var err error
@@ -87,9 +87,9 @@ func (c *committer) operate(tx *bbolt.Tx, r *request) error {
 	return c.appendAll(tx, appends, r.results)
 }
 
-// tooLarge is the answer when max_size is reached and no history is left that
+// errTooLarge is the answer when max_size is reached and no history is left that
 // could be removed: the rest is for its users to delete.
-var tooLarge = &storage.UnavailableError{Reason: "max_size is reached", RetryAfter: retryFull}
+var errTooLarge = &storage.UnavailableError{Reason: "max_size is reached", RetryAfter: retryFull}
 
 // grows reports whether an operation is one that brings something.
 func grows(op storage.Op) bool {

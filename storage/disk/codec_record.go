@@ -97,7 +97,7 @@ type queueMeta struct {
 	endless bool  // there was an item without an end
 	used    int64 // µs, by the clock: the last operation
 	noted   int64 // µs; the end that expiry has of it
-	chain   chain
+	chain   sequence.Chain
 }
 
 func encodeQueue(m queueMeta) []byte {
@@ -181,9 +181,9 @@ func decodeItemID(value []byte) (itemID, error) {
 	return i, nil
 }
 
-func encodeChain(c chain) []byte { return appendLinks([]byte{kindChain}, c) }
+func encodeChain(c sequence.Chain) []byte { return appendLinks([]byte{kindChain}, c) }
 
-func decodeChain(value []byte) (chain, error) {
+func decodeChain(value []byte) (sequence.Chain, error) {
 	r := reader{b: value}
 	kind := r.byte()
 	c := r.links()

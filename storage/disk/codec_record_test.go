@@ -5,9 +5,10 @@ import (
 	"testing"
 
 	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/internal/sequence"
 )
 
-var sampleLinks = chain{{Producer: 1<<48 - 1, Number: 1<<64 - 1}, {Producer: 2, Number: 3}}
+var sampleLinks = sequence.Chain{{Producer: 1<<48 - 1, Number: 1<<64 - 1}, {Producer: 2, Number: 3}}
 
 // codecs are the records behind documents, queues and counters, each with
 // samples and a function that decodes one and encodes it again.

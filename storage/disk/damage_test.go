@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"go.etcd.io/bbolt"
 	"go.uber.org/zap/zapcore"
@@ -205,6 +206,11 @@ func TestDamagedEntryIsNotTrimmed(t *testing.T) {
 			t.Fatal(result.Err)
 		}
 	}
+	dir := d.opener.dir
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d = open(t, Options{Dir: dir, MaxSize: size}) // it cannot even load the log
 	data := make([]byte, 64<<10)
 	for i := range 2 * size / len(data) {
 		must(t, d, &storage.Append{Log: "new", ID: fmt.Sprint(i), Data: data})
@@ -228,6 +234,34 @@ func TestDamagedEnds(t *testing.T) {
 	err := d.view(t.Context(), func(tx *bbolt.Tx) error {
 		if sub(tx, bucketQueues, "b") != nil || sub(tx, bucketDocuments, "c").Get(append(key(keyDocument), "b"...)) != nil {
 			t.Fatal("what has ended is still there")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A log that cannot be gone through does not keep the janitor from the others.
+func TestDamagedLogDoesNotStopTheJanitor(t *testing.T) {
+	var c clock
+	d := open(t, Options{now: c.now})
+	var damaged storage.Cursor
+	for _, log := range []string{"a", "b"} {
+		for i := range 3 {
+			r := must(t, d, &storage.Append{Log: log, ID: fmt.Sprint(i), Data: []byte("x"), MaxAge: time.Hour})
+			if log == "a" && i == 1 {
+				damaged = r.Cursor
+			}
+		}
+	}
+	spoil(t, d, bucketLogs, "a", microsKey(damaged.Pos.Micros))
+	c.advance(2 * time.Hour)
+	d.expire()
+	err := d.view(t.Context(), func(tx *bbolt.Tx) error {
+		k, v := logBucket(tx, "b").Cursor().First()
+		if _, ok := keyMicros(k); !ok || v[0] != kindTrimmed {
+			t.Fatalf("the other log was not trimmed: %x, %x", k, v)
 		}
 		return nil
 	})

@@ -129,7 +129,7 @@ func (c *committer) del(tx *bbolt.Tx, op *storage.Del) (storage.Result, error) {
 		return c.delDamaged(s, op, now, err)
 	}
 	stamp, ok := p.later(op.Stamp, now)
-	if !ok && !(p.exists && stamp == p.stamp) {
+	if !ok && (!p.exists || stamp != p.stamp) {
 		return storage.Result{Duplicate: true, Exists: p.exists}, nil
 	}
 	c.written = true

@@ -9,6 +9,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/internal/sequence"
 )
 
 // What has ended is invisible at once and removed by the janitor; nothing of it
@@ -177,4 +178,22 @@ func TestExpiredMakeRoom(t *testing.T) {
 	if err != nil || len(found) != 3 || found[0].ID != "low" {
 		t.Fatalf("%+v, %v", found, err)
 	}
+}
+
+// A log remembers the 32 epochs that were dropped last.
+func TestGravestonesAreBounded(t *testing.T) {
+	d := open(t, Options{})
+	var epochs []storage.Epoch
+	for range sequence.MaxGraves + 1 {
+		epochs = append(epochs, mustAdd(t, d, "e", "a").Epoch)
+		must(t, d, &storage.Drop{Scope: "e"})
+	}
+	late := &storage.Append{Log: "e", ID: "late"}
+	for _, late.Epoch = range epochs[1:] {
+		if r := add(t, d, late); !errors.Is(r.Err, storage.ErrGone) {
+			t.Fatalf("answer is %+v", r)
+		}
+	}
+	late.Epoch = epochs[0]
+	must(t, d, late)
 }

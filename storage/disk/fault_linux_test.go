@@ -287,3 +287,35 @@ func TestCloseAfterFsyncError(t *testing.T) {
 		t.Fatalf("entries are %v", entries)
 	}
 }
+
+// A file of format 1 that is opened on a full disk is read as it is, and upgraded by the first commit that the disk takes.
+func TestUpgradeLater(t *testing.T) {
+	dir := t.TempDir()
+	format1(t, dir)
+	faulty := &faulty{t: t}
+	o := opener{dir: dir, openFile: faulty.open}
+	f, err := o.lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	faulty.become("/dev/full")
+	if err := o.prepare(f); err != nil {
+		t.Fatal(err)
+	}
+	faulty.restore()
+	d := open(t, Options{})
+	mine := d.file.Swap(f)
+	t.Cleanup(mine.close)
+	if _, err := d.Get(t.Context(), "c", "a"); err == nil {
+		t.Fatal("found a document in a file of format 1")
+	}
+	documents, err := d.Scan(t.Context(), "c", "", storage.ScanQuery{})
+	if err != nil || len(documents) != 0 || counterOf(t, d, "c", "", "a") != nil || takeAll(t, d, "q") != nil {
+		t.Fatalf("%v, %v", documents, err)
+	}
+	d.removeEnded()
+	if v := format(t, d); v != formatVersion {
+		t.Fatalf("the format is %d", v)
+	}
+	checkUpgraded(t, d)
+}

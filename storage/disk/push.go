@@ -25,7 +25,7 @@ func (c *committer) push(tx *bbolt.Tx, op *storage.Push) (storage.Result, error)
 		others--
 	}
 	result := storage.Result{Exists: others > 0, Link: op.Link}
-	late, err := q.meta.chain.order(op.Link, op.Rebase)
+	late, err := q.meta.chain.Order(op.Link, op.Rebase)
 	switch {
 	case err != nil:
 		result.Err = fmt.Errorf("push %q: %w", op.ID, err)
@@ -46,7 +46,7 @@ func (c *committer) push(tx *bbolt.Tx, op *storage.Push) (storage.Result, error)
 // must not be handed out again.
 func (c *committer) noteDuplicate(q *queue, op *storage.Push, known itemID, found bool, now time.Time) error {
 	elsewhere := op.Taken && found && !known.taken
-	onward := op.Link.Number > q.meta.chain.number(op.Link.Producer)
+	onward := op.Link.Number > q.meta.chain.Number(op.Link.Producer)
 	if !elsewhere && !onward {
 		return nil
 	}
@@ -57,7 +57,7 @@ func (c *committer) noteDuplicate(q *queue, op *storage.Push, known itemID, foun
 		}
 	}
 	if onward {
-		q.meta.chain = q.meta.chain.take(op.Link)
+		q.meta.chain = q.meta.chain.Take(op.Link)
 	}
 	q.meta.used = now.UnixMicro()
 	return q.save()
@@ -75,7 +75,7 @@ func (c *committer) enqueue(q *queue, op *storage.Push, now time.Time) (err erro
 	q.meta.ends = max(q.meta.ends, end)
 	q.meta.endless = q.meta.endless || end == 0
 	q.meta.used = now.UnixMicro()
-	q.meta.chain = q.meta.chain.take(op.Link)
+	q.meta.chain = q.meta.chain.Take(op.Link)
 	id := itemID{number: q.meta.next, expires: end}
 	q.meta.next++
 	if op.Taken {

@@ -110,12 +110,62 @@ func (d *Driver) sweep() {
 	}
 }
 
+// room makes the driver fit n more bytes of documents, items or counters; history
+// gives way to them, and they to nothing.
+func (d *Driver) room(n int64) error {
+	if d.records+n > d.maxSize {
+		return &storage.UnavailableError{Reason: "memory is full", RetryAfter: time.Minute}
+	}
+	for d.size+n > d.maxSize && d.full.Len() > 0 {
+		d.clear(element(d.full.Front()))
+	}
+	return nil
+}
+
+// grow notes that documents, items and counters have become n bytes more.
+func (d *Driver) grow(n int64) {
+	d.size += n
+	d.records += n
+}
+
+// expireRecords removes documents, deletions and queues that have ended.
+func (d *Driver) expireRecords(now time.Time) {
+	for name, c := range d.collections {
+		d.expireDocuments(c, now)
+		for id, g := range c.graves {
+			if over(g.end, now) {
+				delete(c.graves, id)
+				d.grow(-graveSize(id))
+			}
+		}
+		if len(c.documents)+len(c.graves)+len(c.scopes)+len(c.chain) == 0 {
+			delete(d.collections, name)
+		}
+	}
+	for name := range d.queues {
+		d.queue(name, now)
+	}
+}
+
+func (d *Driver) expireDocuments(c *collection, now time.Time) {
+	for id, doc := range c.documents {
+		if over(doc.expires, now) {
+			d.removeDocument(c, id)
+		}
+	}
+}
+
 // expire drops the entries of logs idle for longer than their MaxAge, and logs
 // as a whole once their ids need not be remembered either.
 func (d *Driver) expire(now time.Time) {
+	d.expireRecords(now)
 	for _, l := range d.logs {
 		age := l.state.MaxAge
-		if age <= 0 {
+		switch {
+		case l.state.Forgotten(now): // its gravestone is old
+			d.forget(l)
+			continue
+		case age <= 0 || !l.state.Known():
 			continue
 		}
 		idle := now.Sub(l.written)

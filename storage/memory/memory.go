@@ -22,9 +22,9 @@ const sweepInterval = time.Minute
 
 // Options bounds a driver. The zero value stands for the defaults.
 type Options struct {
-	// MaxSize is how many bytes of entries and ids are kept, an estimate of
-	// their overhead included; default 256 MiB. The states of logs come on top,
-	// up to some 1 KiB for each.
+	// MaxSize is how many bytes of entries, ids, documents, items and counters are
+	// kept, an estimate of their overhead included; default 256 MiB. The states of
+	// logs come on top, up to some 1 KiB for each.
 	MaxSize int64
 	// MaxLogs is how many logs are known at a time; default 100,000.
 	MaxLogs int
@@ -32,7 +32,6 @@ type Options struct {
 
 // Driver is a [storage.Driver] in memory. It owns one goroutine until Close.
 type Driver struct {
-	storage.LogOnly
 	maxSize int64
 	maxLogs int
 	closing chan struct{} // closed by Close
@@ -41,7 +40,11 @@ type Driver struct {
 	mu     sync.RWMutex
 	closed bool
 	logs   map[string]*log
-	size   int64 // the sum of all logs' sizes
+	size   int64 // of everything
+	// records is the part of size that is not history, and gives no way.
+	records     int64
+	collections map[string]*collection
+	queues      map[string]*queue
 	// Every log is in one of these, the one written longest ago in front.
 	full  *list.List // with history
 	empty *list.List // state only
@@ -57,8 +60,12 @@ func New(o Options) *Driver {
 		closing: make(chan struct{}),
 		swept:   make(chan struct{}),
 		logs:    make(map[string]*log),
-		full:    list.New(),
-		empty:   list.New(),
+
+		collections: make(map[string]*collection),
+		queues:      make(map[string]*queue),
+
+		full:  list.New(),
+		empty: list.New(),
 	}
 	if d.maxSize <= 0 {
 		d.maxSize = DefaultMaxSize
@@ -68,28 +75,6 @@ func New(o Options) *Driver {
 	}
 	go d.sweep()
 	return d
-}
-
-// Apply implements [storage.Driver] for [storage.Append]. An entry that is
-// larger than MaxSize by itself is refused with [storage.ErrPoison].
-func (d *Driver) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
-	appends, results := d.Appends(ops)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if err := d.usable(ctx); err != nil {
-		for i := range results {
-			if results[i].Err == nil {
-				results[i].Err = err
-			}
-		}
-		return results, fmt.Errorf("append to memory: %w", err)
-	}
-	for _, g := range sequence.Group(appends) {
-		for i, r := range d.append(g.Log, g.Appends) {
-			results[g.Places[i]] = r
-		}
-	}
-	return results, nil
 }
 
 // usable is called with the lock held.
@@ -108,7 +93,7 @@ func (d *Driver) append(name string, appends []*storage.Append) []storage.Result
 	if err := d.fits(appends); err != nil {
 		results := make([]storage.Result, len(appends))
 		for i := range results {
-			results[i] = storage.Result{Exists: ok, Err: err}
+			results[i] = storage.Result{Exists: l.state.Known(), Err: err}
 		}
 		return results
 	}
@@ -145,7 +130,7 @@ func (d *Driver) ReadLog(ctx context.Context, name string, q storage.LogQuery) (
 		return storage.LogPage{}, fmt.Errorf("read log from memory: %w", err)
 	}
 	l, ok := d.logs[name]
-	if !ok {
+	if !ok || !l.state.Known() {
 		return q.Plan(storage.LogState{}).Page(nil, false), nil
 	}
 	return l.read(q, time.Now()), nil
@@ -183,6 +168,7 @@ func (d *Driver) Close() error {
 		d.closed = true
 		close(d.closing)
 		d.logs, d.full, d.empty, d.size = nil, list.New(), list.New(), 0
+		d.collections, d.queues, d.records = nil, nil, 0
 	}
 	d.mu.Unlock()
 	<-d.swept

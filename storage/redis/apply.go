@@ -60,7 +60,7 @@ func plan(ops []storage.Op) (stages [][]*batch, results []storage.Result) {
 	byTarget := map[target]*batch{}
 	stage, used := map[string]int{}, map[string]bool{} // of logs and queues by name
 	for i, op := range ops {
-		if results[i].Err = check(op); results[i].Err != nil {
+		if results[i].Err = storage.Check(op); results[i].Err != nil {
 			continue
 		}
 		t := target{}
@@ -106,7 +106,7 @@ func aim(op storage.Op) (about subject, name string) {
 	case *storage.Drop:
 		return aboutDrop, op.Scope
 	}
-	return "", "" // check has refused it
+	return "", "" // storage.Check has refused it
 }
 
 // call is the script call for the batch.

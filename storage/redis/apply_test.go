@@ -109,6 +109,18 @@ func TestWhatCannotBeCountedIsPoison(t *testing.T) {
 	if page := read(t, d, storage.LogQuery{}); page.State.Epoch != 0 {
 		t.Errorf("something was written: %+v", page.State)
 	}
+	large := storage.Link{Producer: 1, Number: 1 << 53}
+	push, add := item("a"), addition("a")
+	push.Link, push.Rebase, add.Link, add.Rebase = large, true, large, true
+	results, err := d.Apply(t.Context(), []storage.Op{push, add, item("b"), addition("b")})
+	if err != nil || results[2].Err != nil || results[3].Err != nil {
+		t.Errorf("%+v, %v", results, err)
+	}
+	for _, r := range results[:2] {
+		if !errors.Is(r.Err, storage.ErrPoison) {
+			t.Errorf("a number that cannot be counted was answered %+v", r)
+		}
+	}
 }
 
 func TestScriptsForgottenInBetween(t *testing.T) {

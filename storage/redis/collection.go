@@ -36,10 +36,10 @@ func putArgs(p *storage.Put) []any {
 	if p.Within != "" {
 		group = groupMembers(p.Indexes[p.Within])
 	}
-	args := []any{
+	args := make([]any, 0, 10+len(p.Indexes))
+	args = append(args,
 		"P", p.ID, p.Body, p.Stamp.Micros, p.Stamp.Producer.String(), milliseconds(p.TTL),
-		group, p.Rank, max(p.MaxMembers, 0), len(p.Indexes),
-	}
+		group, p.Rank, max(p.MaxMembers, 0), len(p.Indexes))
 	for _, index := range slices.Sorted(maps.Keys(p.Indexes)) {
 		args = append(args, indexMembers(index, p.Indexes[index]))
 	}

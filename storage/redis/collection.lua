@@ -267,6 +267,7 @@ local function add(counters, ranking, doc, a)
   end
   if p ~= '' then
     local had = number_of(chains, p)
+    if n >= TWO53 then return nil, FOREIGN end
     if n > had + 1 and not string.find(flags, 'r', 1, true) then return 'g' .. existed end
     if n <= had then return 'd' .. existed end
   end

@@ -20,7 +20,10 @@ func through(p *faults.Proxy) func(*Options) {
 // refused fails unless every kind of write says that Redis cannot be used.
 func refused(t *testing.T, d *Driver, reason string) {
 	t.Helper()
-	results, err := try(t, d, entry("x"), in("e:other", "x"))
+	results, err := d.Apply(t.Context(), []storage.Op{
+		entry("x"), in("e:other", "x"), document("x", 9), &storage.Del{Collection: "other", ID: "x"},
+		addition("x"), item("x"),
+	})
 	var u *storage.UnavailableError
 	if !errors.As(err, &u) || u.Reason != reason || !Counts(err) {
 		t.Errorf("Apply answered %v, want %q", err, reason)
@@ -77,6 +80,13 @@ func TestFrozenServerIsGivenUpInTime(t *testing.T) {
 	for name, call := range map[string]func() error{
 		"Apply":   func() error { _, err := try(t, d, entry("b")); return err },
 		"ReadLog": func() error { _, err := d.ReadLog(t.Context(), testLog, storage.LogQuery{}); return err },
+		"Get":     func() error { _, err := d.Get(t.Context(), testCollection, "a"); return err },
+		"Scan":    func() error { _, err := d.Scan(t.Context(), testCollection, "", storage.ScanQuery{}); return err },
+		"Take":    func() error { _, err := d.Take(t.Context(), "i:s", 0); return err },
+		"Counters": func() error {
+			_, err := d.Counters(t.Context(), testCollection, "", storage.CounterQuery{Top: 1})
+			return err
+		},
 		"Health":  func() error { return d.Health(t.Context()) },
 		"Publish": func() error { return d.Publish(t.Context(), "x", nil) },
 	} {
@@ -118,7 +128,8 @@ func TestCallersCancelIsTheirOwn(t *testing.T) {
 func TestServerThatRefusesWrites(t *testing.T) {
 	s := redistest.Start(t)
 	d := open(t, s)
-	apply(t, d, entry("a"))
+	apply(t, d, entry("a"), in("e:dropped", "a")) // what is not there needs no write to be dropped
+	do(t, d, item("waiting"))
 	for _, tt := range []struct {
 		reason   string
 		on, off  []any
@@ -148,9 +159,15 @@ func TestServerThatRefusesWrites(t *testing.T) {
 		t.Run(fmt.Sprint(tt.on), func(t *testing.T) {
 			s.MustDo(tt.on...)
 			refused(t, d, tt.reason)
+			if _, err := d.Apply(t.Context(), []storage.Op{&storage.Drop{Scope: "e:dropped"}}); !Counts(err) {
+				t.Errorf("Drop answered %v", err)
+			}
 			_, err := d.ReadLog(t.Context(), testLog, storage.LogQuery{})
 			if (err != nil) != tt.noneRead || err != nil && !Counts(err) {
 				t.Errorf("reading meanwhile: %v", err)
+			}
+			if _, err := d.Get(t.Context(), testCollection, "x"); !tt.noneRead && !errors.Is(err, storage.ErrNotFound) {
+				t.Errorf("Get meanwhile: %v", err)
 			}
 			s.MustDo(tt.off...)
 			apply(t, d, entry("after"+strings.Join(strings.Fields(fmt.Sprint(tt.on)), "-")))
@@ -158,6 +175,80 @@ func TestServerThatRefusesWrites(t *testing.T) {
 	}
 	if read(t, d, storage.LogQuery{}).State.Head.Seq != 6 {
 		t.Error("a refused append was stored")
+	}
+	if n := count(t, d, "x"); n != 0 {
+		t.Error("a refused Add has counted")
+	}
+	items, err := d.Take(t.Context(), "i:s", 0)
+	if err != nil || len(items) != 1 || items[0].ID != "waiting" {
+		t.Errorf("the queue has %+v, %v", items, err)
+	}
+}
+
+// TestTakeFreesMemory: taking needs none, and is what helps.
+func TestTakeFreesMemory(t *testing.T) {
+	s := redistest.Start(t)
+	d := open(t, s)
+	do(t, d, item("a"))
+	s.MustDo("CONFIG", "SET", "maxmemory", "1")
+	if items, err := d.Take(t.Context(), "i:s", 0); err != nil || len(items) != 1 {
+		t.Errorf("took %+v, %v", items, err)
+	}
+	s.MustDo("REPLICAOF", "127.0.0.1", "1")
+	if _, err := d.Take(t.Context(), "i:s", 0); err != nil {
+		t.Errorf("nothing to take, nothing to write: %v", err)
+	}
+	s.MustDo("CONFIG", "SET", "maxmemory", "0")
+	s.MustDo("REPLICAOF", "NO", "ONE")
+	do(t, d, item("b"))
+	s.MustDo("REPLICAOF", "127.0.0.1", "1")
+	if _, err := d.Take(t.Context(), "i:s", 0); !Counts(err) {
+		t.Errorf("on a replica Take answered %v", err)
+	}
+	s.MustDo("REPLICAOF", "NO", "ONE")
+	if items, err := d.Take(t.Context(), "i:s", 0); err != nil || len(items) != 1 {
+		t.Errorf("what was refused is gone: %+v, %v", items, err)
+	}
+}
+
+func TestLostRepliesOfOtherOperations(t *testing.T) {
+	s := redistest.Start(t)
+	proxy := faults.NewProxy(t, s.Addr())
+	d := open(t, s, through(proxy))
+	d.checked.Store(true)
+	eventually(t, "a first append", func() bool { _, err := try(t, d, entry("warm up")); return err == nil })
+	p := storage.NewProducer()
+	for i := range 3 {
+		add, push, unlinked := addition("a"), item(fmt.Sprint("l", i)), item(fmt.Sprint("i", i))
+		add.Link = storage.Link{Producer: p, Number: uint64(i) + 1}
+		push.Link = add.Link
+		put := document("a", int64(i)+1)
+		batch := []storage.Op{put, add, push, unlinked}
+		proxy.DropReplies(true)
+		before := proxy.Dropped()
+		if _, err := d.Apply(t.Context(), batch); !Counts(err) {
+			t.Fatalf("without a reply: %v", err)
+		}
+		eventually(t, "the reply is swallowed", func() bool { return proxy.Dropped() > before })
+		proxy.DropReplies(false)
+		proxy.Cut()
+		var results []storage.Result
+		eventually(t, "the batch goes through", func() bool {
+			var err error
+			results, err = d.Apply(t.Context(), batch)
+			return err == nil
+		})
+		for j, r := range results {
+			if r.Err != nil || !r.Duplicate {
+				t.Errorf("round %d: %T was answered %+v", i, batch[j], r)
+			}
+		}
+	}
+	if n := count(t, d, "a"); n != 3 {
+		t.Errorf("counted %d, want 3", n)
+	}
+	if items, err := d.Take(t.Context(), "i:s", 0); err != nil || len(items) != 6 {
+		t.Errorf("took %d items, %v", len(items), err)
 	}
 }
 

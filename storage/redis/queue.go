@@ -26,7 +26,7 @@ func pushCall(k queueKeys, b *batch) *call {
 
 // milliseconds rounds up, so that a lifetime never becomes 0, which is for ever.
 func milliseconds(d time.Duration) int64 {
-	ms := d.Milliseconds()
+	ms := max(d, 0).Milliseconds()
 	if d > time.Duration(ms)*time.Millisecond {
 		ms++
 	}

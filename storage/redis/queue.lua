@@ -8,7 +8,8 @@
 --       (r: rebase, t: taken elsewhere);
 --       or 'take', most items
 -- Answer to push: for each item <outcome><existed>; outcomes are a added,
---       d duplicate, g a number is missing before, f full; existed is 0 or 1
+--       d duplicate, g a number is missing before, f full, x a number too large;
+--       existed is 0 or 1
 -- Answer to take: id and <µs> <data> of each item
 --
 -- The types of all keys are checked before the first write.
@@ -79,7 +80,9 @@ for i = FIRST, #ARGV, PER_ITEM do
   if known then outcome = 'd' end
   if p ~= '' then
     local had = number_of(meta, p)
-    if n > had + 1 and not rebase then
+    if n >= TWO53 then
+      outcome = 'x'
+    elseif n > had + 1 and not rebase then
       outcome = 'g'
     elseif n > had or (rebase and not known) then
       advance = true

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/actionflows/lifeline/breaker"
@@ -49,17 +50,42 @@ func (j *Journaled) direct(ctx context.Context, ops []storage.Op) ([]storage.Res
 	if closed {
 		return failAll(len(ops), storage.ErrClosed), storage.ErrClosed
 	}
+	drops := slices.ContainsFunc(ops, func(op storage.Op) bool {
+		_, ok := op.(*storage.Drop)
+		return ok
+	})
+	if drops { // nothing of the log may be on its way meanwhile
+		if err := j.lane.lock(ctx); err != nil {
+			return failAll(len(ops), err), err
+		}
+		defer j.lane.unlock()
+	}
 	inner, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
 	defer cancel()
 	results, err := guardedApply(ctx, inner, j.breaker, j.driver, ops)
+	if drops {
+		j.noteDrops(ops, results)
+	}
 	j.lookAtBreaker()
 	return results, err
+}
+
+// noteDrops lets go of what the journal holds of logs that were dropped.
+func (j *Journaled) noteDrops(ops []storage.Op, results []storage.Result) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for i, op := range ops {
+		if drop, ok := op.(*storage.Drop); ok && results[i].Err == nil {
+			results[i].Exists = j.journal.dropLog(drop.Scope) || results[i].Exists
+		}
+	}
 }
 
 // claim is what one append of a caller waits for.
 type claim struct {
 	e      *entry
 	repeat bool // the id was there before
+	again  bool // it was accepted once more
 	err    error
 }
 
@@ -76,6 +102,12 @@ func (j *Journaled) append(ctx context.Context, ops []*storage.Append) ([]storag
 	results := make([]storage.Result, len(ops))
 	for i := 0; i < len(claims); {
 		result, done, wait := j.answer(claims[i], hurry)
+		if done && errors.Is(result.Err, storage.ErrGone) && ops[i].Epoch == 0 && !claims[i].again {
+			// The log was dropped while its caller waits: he has been promised nothing
+			// yet, and means the log that there will be.
+			claims[i] = j.reclaim(ops[i])
+			continue
+		}
 		if done {
 			results[i] = result
 			i++
@@ -139,6 +171,17 @@ func (j *Journaled) accept(ops []*storage.Append) (claims []claim, opened chan s
 		claims[i] = j.claim(op, now)
 	}
 	return claims, j.opened, nil
+}
+
+// reclaim accepts an append once more.
+func (j *Journaled) reclaim(op *storage.Append) claim {
+	again, _, err := j.accept([]*storage.Append{op})
+	if err != nil {
+		return claim{err: err, again: true}
+	}
+	j.wakeShipper()
+	again[0].again = true
+	return again[0]
 }
 
 func (j *Journaled) claim(op *storage.Append, now time.Time) claim {

@@ -94,6 +94,9 @@ func (c *chain) saw(epoch storage.Epoch, head storage.Position) {
 	c.floor = max(c.floor, head.Micros)
 }
 
+// unknown forgets the head: its epoch has ended.
+func (c *chain) unknown() { c.head, c.known = storage.Cursor{}, false }
+
 // headCursor is the last known head. Of a log that this node has never seen it
 // is the present, and what this node appends from then on lies behind it.
 func (c *chain) headCursor(now time.Time) storage.Cursor {

@@ -80,7 +80,12 @@ func TestGuardedCountsOnlyTheBackend(t *testing.T) {
 				t.Fatalf("fault %d counted: %+v", x, s)
 			}
 		}
-		if _, err := g.Take(t.Context(), "q", 1); !errors.Is(err, storage.ErrUnsupported) || b.Stats().Failures != 0 {
+		f.set(none)
+		if items, err := g.Take(t.Context(), "q", 1); len(items) != 0 || err != nil || b.Stats().Failures != 0 {
+			t.Fatal(items, err)
+		}
+		f.set(fails)
+		if _, err := g.Take(t.Context(), "q", 1); !errors.Is(err, errFault) || b.Stats().Failures != 1 {
 			t.Fatal(err)
 		}
 	})

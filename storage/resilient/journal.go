@@ -104,6 +104,7 @@ func (j *journal) add(op *storage.Append, now time.Time) *entry {
 	e := &entry{chain: c, op: *op, size: entrySize(op), at: now, done: make(chan struct{})}
 	e.op.Log = c.log
 	e.op.Link = storage.Link{Producer: c.producer, Number: c.last}
+	e.op.Epoch = cmp.Or(op.Epoch, c.head.Epoch)
 	c.entries = append(c.entries, e)
 	j.ids[idKey{c.log, op.ID}] = e
 	j.bytes += e.size
@@ -147,6 +148,8 @@ func (j *journal) confirm(e *entry, r storage.Result, now time.Time) {
 		c.rebase = 0
 	}
 	c.saw(r.Cursor.Epoch, r.Cursor.Pos)
+	// Should it have to be stored again, then not into a log that was dropped since.
+	e.op.Epoch = cmp.Or(r.Cursor.Epoch, e.op.Epoch)
 	e.settled()
 }
 
@@ -188,8 +191,44 @@ func (j *journal) discard(e *entry, err error) {
 	}
 	j.discarded++
 	e.err = err
+	c.unknown()
+	if c.ship == 0 {
+		c.stored = 0 // what was there is not missed
+	}
 	j.forget(e)
 	e.settled()
+}
+
+// dropLog lets go of what it holds of a log that was dropped, pending or not, and
+// reports whether there was something. Numbers go on.
+func (j *journal) dropLog(log string) (held bool) {
+	c := j.chains[log]
+	if c == nil {
+		return false
+	}
+	for i, e := range c.entries {
+		if i >= c.ship {
+			j.pendingBytes -= e.size
+			if e.acked {
+				j.waiting--
+				j.discarded++
+			}
+			e.err = storage.ErrGone
+		}
+		j.forget(e)
+		e.settled()
+	}
+	held = len(c.entries) > 0
+	if c.aside {
+		j.asides--
+	}
+	if c.queued {
+		j.queue = slices.DeleteFunc(j.queue, func(other *chain) bool { return other == c })
+	}
+	c.entries, c.ship, c.stored, c.rebase = nil, 0, 0, 0
+	c.queued, c.gapped, c.aside = false, false, false
+	c.unknown()
+	return held
 }
 
 func (j *journal) forget(e *entry) {

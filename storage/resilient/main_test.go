@@ -34,7 +34,6 @@ var errFault = &storage.UnavailableError{Reason: "fault"}
 
 // faulty is a driver in memory that can be made to fail and to lose its data.
 type faulty struct {
-	storage.LogOnly
 	mu      sync.Mutex
 	inner   storage.Driver
 	olds    []storage.Driver
@@ -108,10 +107,52 @@ func (f *faulty) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result,
 	return inner.Apply(ctx, ops)
 }
 
-func (f *faulty) ReadLog(ctx context.Context, log string, q storage.LogQuery) (storage.LogPage, error) {
+// now answers the driver behind it at the moment, and what reads meet.
+func (f *faulty) now() (storage.Driver, fault) {
 	f.mu.Lock()
-	inner, x := f.inner, f.reads
+	defer f.mu.Unlock()
+	return f.inner, f.reads
+}
+
+func (f *faulty) Take(ctx context.Context, queue string, n int) ([]storage.Item, error) {
+	f.mu.Lock()
+	inner, x := f.inner, none
+	if f.fault != nil {
+		x = f.fault(nil)
+	}
 	f.mu.Unlock()
+	if x != none {
+		return nil, errFault
+	}
+	return inner.Take(ctx, queue, n)
+}
+
+func (f *faulty) Get(ctx context.Context, collection, id string) (storage.Document, error) {
+	inner, x := f.now()
+	if x != none {
+		return storage.Document{}, errFault
+	}
+	return inner.Get(ctx, collection, id)
+}
+
+func (f *faulty) Scan(ctx context.Context, collection, index string, q storage.ScanQuery) ([]storage.Document, error) {
+	inner, x := f.now()
+	if x != none {
+		return nil, errFault
+	}
+	return inner.Scan(ctx, collection, index, q)
+}
+
+func (f *faulty) Counters(ctx context.Context, collection, scope string, q storage.CounterQuery) ([]storage.Counter, error) {
+	inner, x := f.now()
+	if x != none {
+		return nil, errFault
+	}
+	return inner.Counters(ctx, collection, scope, q)
+}
+
+func (f *faulty) ReadLog(ctx context.Context, log string, q storage.LogQuery) (storage.LogPage, error) {
+	inner, x := f.now()
 	switch x {
 	case fails:
 		return storage.LogPage{}, errFault

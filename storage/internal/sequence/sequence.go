@@ -30,7 +30,7 @@ type State struct {
 	Head  storage.Position // the newest entry ever taken
 	// Last holds each producer's last number, the most recent producer last. It
 	// is replaced, never changed in place.
-	Last []storage.Link
+	Last Chain
 	// MaxAge is that of the last append; 0 is unbounded.
 	MaxAge time.Duration
 	// Graves are the epochs that were dropped, the oldest first. It is replaced,
@@ -99,32 +99,6 @@ func (s State) Oldest(now time.Time) int64 {
 	return now.Add(-s.MaxAge).UnixMicro()
 }
 
-func (s State) number(p storage.Producer) uint64 {
-	for _, l := range s.Last {
-		if l.Producer == p {
-			return l.Number
-		}
-	}
-	return 0
-}
-
-// take notes the link as its producer's last.
-func (s *State) take(l storage.Link) {
-	if l.Producer == 0 {
-		return
-	}
-	last := make([]storage.Link, 0, MaxProducers)
-	for _, other := range s.Last {
-		if other.Producer != l.Producer {
-			last = append(last, other)
-		}
-	}
-	if len(last) == MaxProducers {
-		last = slices.Delete(last, 0, 1)
-	}
-	s.Last = append(last, l)
-}
-
 // Index finds entries that the log has taken, kept or trimmed, as far as it
 // remembers them; ID, Pos and Link of the answer are set.
 type Index interface {
@@ -171,7 +145,7 @@ func (b *Batch) place(index Index, clock int64, a *storage.Append) (storage.Resu
 	if a.Link.Producer != 0 && a.Link.Number == 0 {
 		return storage.Result{}, fmt.Errorf("append %q: number 0 is in no chain: %w", a.ID, storage.ErrPoison)
 	}
-	last := b.State.number(a.Link.Producer)
+	last := b.State.Last.Number(a.Link.Producer)
 	gap := a.Link.Producer != 0 && a.Link.Number > last+1
 	if e, ok := b.byID(index, a.ID); ok {
 		if gap && !a.Rebase {
@@ -185,7 +159,7 @@ func (b *Batch) place(index Index, clock int64, a *storage.Append) (storage.Resu
 	}
 	if a.Epoch != 0 && b.State.dead(a.Epoch, clock) {
 		if a.Link.Number > last {
-			b.State.take(a.Link)
+			b.State.Last = b.State.Last.Take(a.Link)
 		}
 		return storage.Result{
 			Link: a.Link, Exists: b.State.Known(),
@@ -208,7 +182,7 @@ func (b *Batch) link(l storage.Link, last uint64, gap bool) {
 	if l.Producer == 0 || l.Number <= last {
 		return
 	}
-	b.State.take(l)
+	b.State.Last = b.State.Last.Take(l)
 	if gap {
 		b.State.Epoch = storage.NewEpoch()
 	}
@@ -227,7 +201,7 @@ func (b *Batch) add(clock int64, a *storage.Append) storage.Result {
 		Micros: storage.NextMicros(clock, s.Head.Micros, a.Floor),
 		Seq:    s.Head.Seq + 1,
 	}
-	s.take(a.Link)
+	s.Last = s.Last.Take(a.Link)
 	s.MaxAge = a.MaxAge
 	b.Entries = append(b.Entries, storage.LogEntry{ID: a.ID, Data: a.Data, Pos: s.Head, Link: a.Link})
 	return storage.Result{
