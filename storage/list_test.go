@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,7 @@ import (
 // paged is a driver of n documents, each with something that belongs to it, of the
 // same number of bytes.
 type paged struct {
-	LogOnly
+	Driver   // nil: nothing else is asked for
 	n, bytes int
 	scans    int
 }
@@ -31,21 +32,14 @@ func (d *paged) Scan(_ context.Context, collection, index string, q ScanQuery) (
 }
 
 func (d *paged) body(id string) []byte {
-	b := append([]byte(`{"id":"`+id+`"}`), slices.Repeat([]byte{' '}, d.bytes)...)
+	b := append([]byte(`{"id":"`+id+`"}`), bytes.Repeat([]byte{' '}, d.bytes)...)
 	return b[:max(d.bytes, len(id)+9)]
 }
-
-func (d *paged) Apply(context.Context, []Op) ([]Result, error)              { return nil, ErrClosed }
-func (d *paged) ReadLog(context.Context, string, LogQuery) (LogPage, error) { return LogPage{}, ErrClosed }
-func (d *paged) Publish(context.Context, string, []byte) error              { return ErrClosed }
-func (d *paged) Subscribe(context.Context, string, func(Message)) error     { return ErrClosed }
-func (d *paged) Health(context.Context) error                               { return ErrClosed }
-func (d *paged) Close() error                                               { return nil }
 
 // A page ends early when it holds too many bytes, with and without what belongs to
 // its records, and goes on where it ended.
 func TestListIsBoundedInBytes(t *testing.T) {
-	const n = 90
+	const n = 20
 	s := &Store{Driver: &paged{n: n, bytes: 1 << 20}}
 	for _, tt := range []struct {
 		name string
