@@ -53,15 +53,7 @@ type chainEvent struct {
 // UnmarshalJSON implements [json.Unmarshaler].
 func (e *chainEvent) UnmarshalJSON(b []byte) error { return unmarshalRecord(b, e) }
 
-// ApplyEvent brings the chains of a session up to date with one of its events and
-// reports whether one has changed. Events of other types than chain:* and step:*
-// change nothing, and neither do those about a chain that is not there. chain:compiled
-// creates a chain, unless its id is known. An event without chainId is about the
-// session's latest chain that is not completed. Applied again, an event changes
-// nothing more. A [FieldError] says that the event's members do not fit.
-//
-// Within a process the events of a session are applied one at a time; between nodes
-// the last writer of a chain wins.
+// ApplyEvent implements [Chains].
 func (s *Store) ApplyEvent(ctx context.Context, session, eventType string, data []byte) (bool, error) {
 	isStep := strings.HasPrefix(eventType, "step:")
 	if !isStep && !strings.HasPrefix(eventType, "chain:") {

@@ -20,6 +20,17 @@ type Chains interface {
 	ListChains(ctx context.Context, session string) ([]Chain, error)
 	// GetChain answers one chain of a session.
 	GetChain(ctx context.Context, session, id string) (Chain, error)
+	// ApplyEvent brings the chains of a session up to date with one of its events
+	// and reports whether one has changed. Events of other types than chain:* and
+	// step:* change nothing, and neither do those about a chain that is not there.
+	// chain:compiled creates a chain, unless its id is known. An event without
+	// chainId is about the session's latest chain that is not completed. Applied
+	// again, an event changes nothing more. A [FieldError] says that the event's
+	// members do not fit.
+	//
+	// Within a process the events of a session are applied one at a time; between
+	// nodes the last writer of a chain wins.
+	ApplyEvent(ctx context.Context, session, eventType string, data []byte) (bool, error)
 }
 
 // chainKey is the id of a chain's document. Ids have no control characters, so

@@ -18,8 +18,8 @@ const (
 // Inputs are the operations on what users send to a session. An input is handed
 // out at most once, and never when the answer that hands it out is lost.
 type Inputs interface {
-	// PushInput puts any JSON value of at most MaxRecord bytes into a session's
-	// queue and answers the id under which it waits, which is drawn if it is empty;
+	// PushInput puts any JSON value of at most MaxRecord bytes and MaxDepth levels
+	// into a session's queue and answers the id under which it waits, which is drawn if it is empty;
 	// one that waits already, or has been taken within InputAge, is not queued
 	// again. The error wraps [ErrFull] while MaxInputs are waiting.
 	PushInput(ctx context.Context, session, id string, input json.RawMessage) (string, error)
@@ -43,6 +43,8 @@ func (s *Store) PushInput(ctx context.Context, session, id string, input json.Ra
 		return "", &FieldError{"input", fmt.Sprintf("has %d bytes, at most %d are allowed", len(input), MaxRecord)}
 	case !utf8.Valid(input), !json.Valid(input):
 		return "", &FieldError{"input", "must be a JSON value"}
+	case tooDeep(input):
+		return "", &FieldError{"input", deeper}
 	}
 	_, err := s.apply(ctx, "push input", &Push{
 		Queue: eventLog + session, ID: id, Data: input, Remaining: InputAge, MaxLen: MaxInputs,

@@ -87,9 +87,12 @@ func all[T any](ctx context.Context, s *Store, from scan) ([]T, error) {
 
 // get answers one document, or an error that wraps [ErrNotFound].
 func get[T any](ctx context.Context, s *Store, collection, id string) (T, error) {
+	var none T
+	if id == "" { // drivers need not know what to make of it
+		return none, fmt.Errorf("get from %s: %w", collection, ErrNotFound)
+	}
 	doc, err := s.Driver.Get(ctx, collection, id)
 	if err != nil {
-		var none T
 		return none, fmt.Errorf("get from %s: %w", collection, err)
 	}
 	return stored[T](collection, doc)

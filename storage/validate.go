@@ -38,6 +38,10 @@ const (
 	// or input has at most, MaxSmallRecord any other record.
 	MaxRecord      = 1 << 20
 	MaxSmallRecord = 64 << 10
+	// MaxDepth is how deep objects and arrays of a record or input are nested at
+	// most. The JSON decoders of most clients, and of Go, give up somewhere above:
+	// a list with a single deeper record could be read by nobody.
+	MaxDepth = 1000
 )
 
 // newID draws an id: unique, and increasing with time (UUID version 7).
@@ -124,5 +128,31 @@ func encode(record any, limit int) ([]byte, error) {
 	if len(b) > limit {
 		return nil, &FieldError{Problem: fmt.Sprintf("the record has %d bytes, at most %d are allowed", len(b), limit)}
 	}
+	if tooDeep(b) {
+		return nil, &FieldError{Problem: "the record " + deeper}
+	}
 	return b, nil
+}
+
+var deeper = fmt.Sprintf("is nested deeper than %d levels", MaxDepth)
+
+// tooDeep looks at valid JSON.
+func tooDeep(b []byte) bool {
+	depth, quoted := 0, false
+	for i := 0; i < len(b); i++ {
+		switch c := b[i]; {
+		case quoted && c == '\\':
+			i++
+		case c == '"':
+			quoted = !quoted
+		case quoted:
+		case c == '{' || c == '[':
+			if depth++; depth > MaxDepth {
+				return true
+			}
+		case c == '}' || c == ']':
+			depth--
+		}
+	}
+	return false
 }

@@ -65,10 +65,18 @@ func reportBreaker() error {
 	})
 }
 
+// peerModules are the modules that are compared.
+var peerModules = []string{
+	"github.com/cep21/circuit/v4", "github.com/failsafe-go/failsafe-go",
+	"github.com/mercari/go-circuitbreaker", "github.com/sony/gobreaker/v2",
+}
+
 // peers lists the modules that are compared, with their versions.
 func peers() (string, error) {
-	out, err := output(exec.Command("go", "list", "-m", "-f",
-		"{{if not (or .Main .Indirect .Replace)}}- [{{.Path}}](https://pkg.go.dev/{{.Path}}) {{.Version}}{{end}}", "all"))
+	out, err := output(exec.Command("go", append([]string{
+		"list", "-m", "-f",
+		"- [{{.Path}}](https://pkg.go.dev/{{.Path}}) {{.Version}}",
+	}, peerModules...)...))
 	if err != nil {
 		return "", err
 	}

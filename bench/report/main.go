@@ -20,6 +20,7 @@ const docs = "../docs/"
 // subjects are what can be measured.
 var subjects = map[string]func() error{
 	"breaker": reportBreaker,
+	"storage": reportStorage,
 }
 
 func main() {

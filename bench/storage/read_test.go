@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"math/rand/v2"
 	"os"
@@ -24,7 +25,7 @@ func fillMillion(b *testing.B, d storage.Driver) []storage.Cursor {
 	for range million / 1000 {
 		ops := make([]storage.Op, 1000)
 		for i := range ops {
-			ops[i] = &storage.Append{Log: "e:million", ID: newID(), Data: event}
+			ops[i] = &storage.Append{Log: "e:million", ID: newID(), Data: bytes.Clone(event)}
 		}
 		results, err := d.Apply(context.Background(), ops)
 		if err != nil || results[0].Err != nil {

@@ -20,7 +20,6 @@ type collection struct {
 	ids       sorted
 	indexes   map[[2]string]*sorted // index and value → ids
 	groups    map[string]*ranking   // value of Within, or "" → ids
-	within    string                // what groups are by
 	graves    map[string]grave
 	scopes    map[string]*scope
 	chain     sequence.Chain // of the counters
@@ -161,7 +160,7 @@ func (d *Driver) del(op *storage.Del, now time.Time) storage.Result {
 	doc := c.alive(op.ID, now)
 	result := storage.Result{Exists: doc != nil}
 	stamp, ok := c.later(op.ID, op.Stamp, now)
-	if !ok && !(doc != nil && stamp == doc.stamp) {
+	if same := doc != nil && stamp == doc.stamp; !ok && !same {
 		result.Duplicate = true
 		return result
 	}

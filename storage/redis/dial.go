@@ -18,7 +18,7 @@ import (
 func (d *Driver) connector(o goredis.Options, secure *tls.Config) func(addr string) *goredis.Client {
 	return func(addr string) *goredis.Client {
 		o := o // go-redis completes and keeps it
-		tune(&o)
+		tune(&o, d.timeout)
 		o.Addr = addr
 		o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := d.dial(ctx, network, addr, secure)

@@ -78,13 +78,8 @@ func first[T any](ctx context.Context, s *servers, nodes []*node, ask func(conte
 	}
 	last := answer{err: storage.ErrClosed} // there are no nodes only then
 	for range nodes {
-		select {
-		case last = <-answers:
-			if last.err == nil {
-				return last.value, nil
-			}
-		case <-ctx.Done():
-			return last.value, unavailable(ctx.Err())
+		if last = <-answers; last.err == nil {
+			break
 		}
 	}
 	return last.value, last.err

@@ -207,13 +207,16 @@ func (o Options) topology(u address, t *target) (err error) {
 	return err
 }
 
-// tune sets what is not for users to choose.
-func tune(c *goredis.Options) {
+// tune sets what is not for users to choose, for calls that may take timeout.
+func tune(c *goredis.Options, timeout time.Duration) {
+	// The call's own deadline comes first: a reply that was cut off costs the
+	// connection, and a longer timeout must not end earlier at the socket.
+	io := max(ioTimeout, timeout+ioTimeout-DefaultTimeout)
 	c.MaxRetries = -1 // go-redis would store an append again when its answer got lost
 	c.DialTimeout = dialTimeout
 	c.DialerRetries = 1
-	c.ReadTimeout = ioTimeout
-	c.WriteTimeout = ioTimeout
+	c.ReadTimeout = io
+	c.WriteTimeout = io
 	c.PoolTimeout = poolTimeout
 	c.PipelinePoolSize = -1 // PoolSize bounds them all
 	c.ContextTimeoutEnabled = true

@@ -113,12 +113,19 @@ func TestOptionsReachTheClient(t *testing.T) {
 
 func TestSettingsOfEveryClient(t *testing.T) {
 	c := goredis.Options{PoolSize: 5}
-	tune(&c)
+	tune(&c, DefaultTimeout)
 	if c.MaxRetries != -1 || c.DialTimeout != 500*time.Millisecond || c.DialerRetries != 1 ||
 		c.ReadTimeout != 400*time.Millisecond || c.WriteTimeout != 400*time.Millisecond ||
 		c.PoolTimeout != 200*time.Millisecond || !c.ContextTimeoutEnabled || c.PoolSize != 5 ||
 		!c.DisableIdentity || c.MaintNotificationsConfig.Mode != maintnotifications.ModeDisabled {
 		t.Errorf("client options are %+v", c)
+	}
+	for timeout, want := range map[time.Duration]time.Duration{
+		100 * time.Millisecond: 400 * time.Millisecond, 5 * time.Second: 5100 * time.Millisecond,
+	} {
+		if tune(&c, timeout); c.ReadTimeout != want || c.WriteTimeout != want {
+			t.Errorf("with timeout %v the socket has %v and %v", timeout, c.ReadTimeout, c.WriteTimeout)
+		}
 	}
 }
 

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
 	"github.com/actionflows/lifeline/internal/redistest"
 	"github.com/actionflows/lifeline/storage"
 )
@@ -169,10 +172,11 @@ func TestSentinelPasswordAndName(t *testing.T) {
 // TestDeposedMasterIsLeft: a master that is none any more but answers as before,
 // behind a network that is split, is left at the next health check.
 func TestDeposedMasterIsLeft(t *testing.T) {
-	before, after := redistest.Start(t), redistest.Start(t)
+	before, after := redistest.Start(t), redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
 	var master atomic.Pointer[redistest.Server]
 	master.Store(before)
-	d := open(t, before)
+	var logs *observer.ObservedLogs
+	d := open(t, before, func(o *Options) { logs = logged(o) })
 	named := func(context.Context, *servers) ([]slots, error) {
 		return []slots{{0, lastSlot, master.Load().Addr()}}, nil
 	}
@@ -189,6 +193,10 @@ func TestDeposedMasterIsLeft(t *testing.T) {
 		return err == nil && results[0].Cursor.Pos.Seq == 1
 	})
 	eventually(t, "Lost", func() bool { return b.lost() > 0 })
+	eventually(t, "a look at the new master's configuration", func() bool {
+		_ = d.Health(t.Context())
+		return logs.FilterField(zap.String("server", after.Addr())).FilterMessageSnippet("THROW").Len() == 1
+	})
 	eventually(t, "a message by the new master", func() bool {
 		after.MustDo("PUBLISH", d.keys.channel("x"), "new")
 		return b.has("new")
@@ -219,6 +227,9 @@ func TestClosedWhileLooking(t *testing.T) {
 	})
 	if err := d.Close(); err != nil {
 		t.Error(err)
+	}
+	if d.write.look != nil || d.read.look != nil {
+		t.Error("Close does not wait for the look")
 	}
 	if err := <-answer; !Counts(err) && !errors.Is(err, storage.ErrClosed) {
 		t.Errorf("Health answered %v", err)

@@ -21,7 +21,7 @@ import (
 // unconnected makes clients that nobody uses.
 func unconnected(addr string) *goredis.Client {
 	o := goredis.Options{Addr: addr}
-	tune(&o)
+	tune(&o, DefaultTimeout)
 	return goredis.NewClient(&o)
 }
 
