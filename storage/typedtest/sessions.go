@@ -172,9 +172,9 @@ func limitRunningSessions(e *env) {
 }
 
 func limitPages(e *env) {
-	var want []string
-	for i := range 7 {
-		want = append(want, fmt.Sprint("s", i))
+	want := make([]string, 7)
+	for i := range want {
+		want[i] = fmt.Sprint("s", i)
 		e.set(session(want[i], fmt.Sprint("u", i%2), storage.StatusPending, 1))
 	}
 	var ids []string
