@@ -2,6 +2,7 @@ package typedtest
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/actionflows/lifeline/storage"
@@ -135,20 +136,20 @@ func chainWithoutID(e *env) {
 	status := func(want string) {
 		e.Helper()
 		chains := got(e.s.ListChains(e.ctx, "s1")).must(e)
-		all := ""
-		for _, c := range chains {
-			all += c.Title + " " + c.Status + " "
+		all := make([]string, len(chains))
+		for i, c := range chains {
+			all[i] = c.Title + " " + c.Status
 		}
-		same(e, all, want)
+		same(e, strings.Join(all, ", "), want)
 	}
 	e.event("s1", "chain:started", `{"chainId":"e1"}`, true)
 	e.event("s1", "step:started", `{"stepNumber":1}`, true)
 	same(e, len(got(e.s.GetChain(e.ctx, "s1", "e1")).must(e).Steps), 1)
 	e.event("s1", "chain:completed", `{}`, true)
-	status("first completed second pending ")
+	status("first completed, second pending")
 	e.event("s1", "chain:started", `{}`, true)
 	e.event("s1", "chain:completed", `{"status":"skipped"}`, true)
-	status("first completed second skipped ")
+	status("first completed, second skipped")
 	e.event("s1", "chain:started", `{}`, false)
 	e.event("s1", "step:started", `{"chainId":"e1"}`, false) // without a number
 }

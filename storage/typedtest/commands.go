@@ -159,7 +159,7 @@ func concurrentTakers(e *env) {
 			}
 		})
 	}
-	var want []string
+	want := make([]string, 0, pushers*each)
 	for p := range pushers {
 		for i := range each {
 			want = append(want, fmt.Sprintf("p%d-%d 1", p, i))

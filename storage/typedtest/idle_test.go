@@ -72,19 +72,27 @@ func (noActiveUsers) ActiveUsers(context.Context) (none []string, err error) { r
 func (noAddEvent) AddEvent(context.Context, string, string, []byte) (none storage.Result, err error) {
 	return
 }
+
 func (noReadEvents) ReadEvents(context.Context, string, storage.LogQuery) (none storage.LogPage, err error) {
 	return
 }
-func (noGrowth) Growth(context.Context, func(string)) error                                 { return nil }
-func (noAddChain) AddChain(context.Context, storage.Chain) (none storage.Chain, err error)  { return }
-func (noListChains) ListChains(context.Context, string) (none []storage.Chain, err error)   { return }
+
+func (noGrowth) Growth(context.Context, func(string)) error { return nil }
+
+func (noAddChain) AddChain(context.Context, storage.Chain) (none storage.Chain, err error) { return }
+
+func (noListChains) ListChains(context.Context, string) (none []storage.Chain, err error) { return }
+
 func (noGetChain) GetChain(context.Context, string, string) (none storage.Chain, err error) { return }
+
 func (noApplyEvent) ApplyEvent(context.Context, string, string, []byte) (none bool, err error) {
 	return
 }
+
 func (noQueueCommand) QueueCommand(context.Context, storage.CommandPayload) (none storage.CommandPayload, err error) {
 	return
 }
+
 func (noListCommands) ListCommands(context.Context, string) (none []storage.CommandPayload, err error) {
 	return
 }
@@ -92,32 +100,45 @@ func (noClearCommands) ClearCommands(context.Context, string) (none int, err err
 func (noAcknowledgeCommand) AcknowledgeCommand(context.Context, string) (none bool, err error) {
 	return
 }
+
 func (noPushInput) PushInput(context.Context, string, string, json.RawMessage) (none string, err error) {
 	return
 }
+
 func (noTakeInput) TakeInput(context.Context, string, int) (none []storage.Input, err error) { return }
-func (noClearInput) ClearInput(context.Context, string) (none int, err error)                { return }
-func (noFollow) Follow(context.Context, string, string) (none bool, err error)               { return }
-func (noUnfollow) Unfollow(context.Context, string, string) (none bool, err error)           { return }
-func (noFollowed) Followed(context.Context, string) (none []string, err error)               { return }
+
+func (noClearInput) ClearInput(context.Context, string) (none int, err error) { return }
+
+func (noFollow) Follow(context.Context, string, string) (none bool, err error) { return }
+
+func (noUnfollow) Unfollow(context.Context, string, string) (none bool, err error) { return }
+
+func (noFollowed) Followed(context.Context, string) (none []string, err error) { return }
+
 func (noSetWindowConfig) SetWindowConfig(context.Context, storage.SessionWindowConfig) error {
 	return nil
 }
+
 func (noGetWindowConfig) GetWindowConfig(context.Context, string) (none storage.SessionWindowConfig, err error) {
 	return
 }
+
 func (noTrackFrequency) TrackFrequency(context.Context, string, storage.FrequencyScope) error {
 	return nil
 }
+
 func (noGetFrequency) GetFrequency(context.Context, string, storage.FrequencyScope) (none storage.FrequencyRecord, err error) {
 	return
 }
+
 func (noTopFrequencies) TopFrequencies(context.Context, storage.FrequencyScope, int) (none []storage.FrequencyRecord, err error) {
 	return
 }
+
 func (noAddBookmark) AddBookmark(context.Context, storage.Bookmark) (none storage.Bookmark, err error) {
 	return
 }
+
 func (noListBookmarks) ListBookmarks(context.Context, storage.BookmarkFilter) (none storage.Page[storage.Bookmark], err error) {
 	return
 }
@@ -125,24 +146,31 @@ func (noRemoveBookmark) RemoveBookmark(context.Context, string) (none bool, err 
 func (noAddPattern) AddPattern(context.Context, storage.DetectedPattern) (none storage.DetectedPattern, err error) {
 	return
 }
+
 func (noListPatterns) ListPatterns(context.Context, storage.PatternFilter) (none storage.Page[storage.DetectedPattern], err error) {
 	return
 }
+
 func (noAddHarmonyCheck) AddHarmonyCheck(context.Context, storage.HarmonyCheck) (none storage.HarmonyCheck, err error) {
 	return
 }
+
 func (noListHarmony) ListHarmony(context.Context, storage.HarmonyScope, storage.HarmonyFilter) (none []storage.HarmonyCheck, err error) {
 	return
 }
+
 func (noHarmonyMetrics) HarmonyMetrics(context.Context, storage.HarmonyScope) (none storage.HarmonyMetrics, err error) {
 	return
 }
+
 func (noGetDossier) GetDossier(context.Context, string) (none storage.IntelDossier, err error) {
 	return
 }
+
 func (noSetDossier) SetDossier(context.Context, storage.IntelDossier) (none storage.IntelDossier, err error) {
 	return
 }
+
 func (noListDossiers) ListDossiers(context.Context, storage.Paging) (none storage.Page[storage.IntelDossier], err error) {
 	return
 }
@@ -150,16 +178,21 @@ func (noDeleteDossier) DeleteDossier(context.Context, string) (none bool, err er
 func (noAppendDossierHistory) AppendDossierHistory(context.Context, string, storage.DossierEntry) error {
 	return nil
 }
+
 func (noGetSuggestion) GetSuggestion(context.Context, string) (none storage.SuggestionEntry, err error) {
 	return
 }
+
 func (noListSuggestions) ListSuggestions(context.Context) (none []storage.SuggestionEntry, err error) {
 	return
 }
+
 func (noAddSuggestion) AddSuggestion(context.Context, storage.SuggestionEntry) (none storage.SuggestionEntry, err error) {
 	return
 }
+
 func (noDeleteSuggestion) DeleteSuggestion(context.Context, string) (none bool, err error) { return }
+
 func (noIncrementSuggestion) IncrementSuggestion(context.Context, string) (none storage.SuggestionEntry, err error) {
 	return
 }

@@ -118,11 +118,11 @@ func listPatterns(e *env) {
 		{storage.PatternFilter{Since: day(3)}, "cd"},
 		{storage.PatternFilter{Project: "p", Type: "frequency", MinConfidence: 0.2, Since: day(1)}, "d"},
 	} {
-		ids := ""
+		var ids strings.Builder
 		for _, p := range got(e.s.ListPatterns(e.ctx, tt.filter)).must(e).Items {
-			ids += p.ID
+			ids.WriteString(p.ID)
 		}
-		same(e, ids, tt.want)
+		same(e, ids.String(), tt.want)
 	}
 	got(e.s.ListPatterns(e.ctx, storage.PatternFilter{Type: "none"})).wrong(e, "patternType")
 }
@@ -183,11 +183,11 @@ func listHarmony(e *env) {
 		{harmonySession, storage.HarmonyFilter{Limit: 2}, "h2h3"},
 		{harmonySession, storage.HarmonyFilter{Result: storage.HarmonyViolation, FormatType: "list", Since: day(1), Limit: 1}, "h3"},
 	} {
-		ids := ""
+		var ids strings.Builder
 		for _, c := range got(e.s.ListHarmony(e.ctx, tt.scope, tt.filter)).must(e) {
-			ids += c.ID
+			ids.WriteString(c.ID)
 		}
-		same(e, ids, tt.want)
+		same(e, ids.String(), tt.want)
 	}
 	got(e.s.ListHarmony(e.ctx, harmonySession, storage.HarmonyFilter{Result: "none"})).wrong(e, "result")
 	got(e.s.ListHarmony(e.ctx, storage.HarmonyScope{}, storage.HarmonyFilter{})).wrong(e, "projectId")
@@ -200,7 +200,7 @@ func harmonyMetrics(e *env) {
 	})
 	results := []string{storage.HarmonyValid, storage.HarmonyDegraded, storage.HarmonyViolation, storage.HarmonyValid}
 	format := "list"
-	var checks []storage.HarmonyCheck
+	checks := make([]storage.HarmonyCheck, 0, len(results))
 	for i, result := range results {
 		c := check("s1", "p", result, i)
 		c.ParsedFormat = &format

@@ -3,6 +3,7 @@ package typedtest
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/actionflows/lifeline/storage"
 )
@@ -58,7 +59,8 @@ func setSession(e *env) {
 	s.EndedAt = storage.Session{}.EndedAt
 	recent(e, got(e.s.SetSession(e.ctx, s)).must(e).EndedAt)
 	// What a client says of chains is not kept.
-	got(e.s.SetSession(e.ctx, storage.Session{ID: "s2", Chains: []storage.Chain{{ID: "c"}}})).must(e)
+	big := storage.Chain{ID: "c", Summary: strings.Repeat("x", storage.MaxRecord)}
+	got(e.s.SetSession(e.ctx, storage.Session{ID: "s2", Chains: []storage.Chain{big}})).must(e)
 	same(e, len(got(e.store.GetSession(e.ctx, "s2")).must(e).Chains), 0)
 }
 
@@ -172,9 +174,9 @@ func limitRunningSessions(e *env) {
 }
 
 func limitPages(e *env) {
-	var want []string
-	for i := range 7 {
-		want = append(want, fmt.Sprint("s", i))
+	want := make([]string, 7)
+	for i := range want {
+		want[i] = fmt.Sprint("s", i)
 		e.set(session(want[i], fmt.Sprint("u", i%2), storage.StatusPending, 1))
 	}
 	var ids []string

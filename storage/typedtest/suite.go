@@ -178,19 +178,19 @@ func (a answer[T]) must(e *env) T {
 	return a.value
 }
 
-// is fails unless it succeeded with this value.
+// is wants success, with this value.
 func (a answer[T]) is(e *env, want T) {
 	e.Helper()
 	same(e, a.must(e), want)
 }
 
-// fails fails unless the error wraps want.
+// fails is fine only if the error wraps want.
 func (a answer[T]) fails(e *env, want error) {
 	e.Helper()
 	wantError(e, a.err, want)
 }
 
-// wrong fails unless the error is about this field.
+// wrong is fine only if the error is about this field.
 func (a answer[T]) wrong(e *env, field string) {
 	e.Helper()
 	wantField(e, a.err, field)

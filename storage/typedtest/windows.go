@@ -116,9 +116,10 @@ func topFrequencies(e *env) {
 	e.track("other", byAnna, 9)
 	top := func(n int, want ...string) {
 		e.Helper()
-		var names []string
-		for _, r := range got(e.s.TopFrequencies(e.ctx, inProject, n)).must(e) {
-			names = append(names, fmt.Sprint(r.ActionType, r.Count))
+		records := got(e.s.TopFrequencies(e.ctx, inProject, n)).must(e)
+		names := make([]string, len(records))
+		for i, r := range records {
+			names[i] = fmt.Sprint(r.ActionType, r.Count)
 		}
 		same(e, names, want)
 	}
