@@ -125,6 +125,8 @@ func (f *follower) confirm(s *subscriber, c confirmation) {
 	f.out.push(putHeader(appendJSON(make([]byte, maxHeader), m), 0))
 }
 
+func (f *follower) client() Client { return Client{} }
+
 func (f *follower) failed(s *subscriber, err error) {
 	f.hub.leave(s)
 	f.mu.Lock()

@@ -15,6 +15,7 @@ type sink interface {
 	confirm(s *subscriber, c confirmation)
 	// failed ends the subscription: storage cannot answer.
 	failed(s *subscriber, err error)
+	client() Client
 }
 
 // confirmation is what a subscriber is told before its first event.

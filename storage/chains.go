@@ -81,12 +81,14 @@ func (s *Store) putChain(ctx context.Context, chain Chain) (Chain, error) {
 
 // ListChains implements [Chains].
 func (s *Store) ListChains(ctx context.Context, session string) ([]Chain, error) {
-	chains, err := all[Chain](ctx, s, scan{collChains, indexSession, session})
-	if err != nil {
-		return nil, err
-	}
+	chains, _, err := s.chains(ctx, session)
+	return chains, err
+}
+
+func (s *Store) chains(ctx context.Context, session string) (chains []Chain, size int, err error) {
+	chains, size, err = all[Chain](ctx, s, scan{collChains, indexSession, session})
 	slices.SortFunc(chains, func(a, b Chain) int { return byTime(a.CompiledAt, b.CompiledAt, a.ID, b.ID) })
-	return chains, nil
+	return chains, size, err
 }
 
 // GetChain implements [Chains].

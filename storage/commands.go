@@ -70,7 +70,8 @@ func (s *Store) QueueCommand(ctx context.Context, c CommandPayload) (CommandPayl
 
 // ListCommands implements [Commands].
 func (s *Store) ListCommands(ctx context.Context, session string) ([]CommandPayload, error) {
-	return all[CommandPayload](ctx, s, scan{collCommands, indexSession, session})
+	commands, _, err := all[CommandPayload](ctx, s, scan{collCommands, indexSession, session})
+	return commands, err
 }
 
 // ClearCommands implements [Commands].

@@ -41,11 +41,11 @@ func (s *Store) GetDossier(ctx context.Context, id string) (IntelDossier, error)
 	if err != nil {
 		return IntelDossier{}, err
 	}
-	d.History, err = s.dossierHistory(ctx, id)
+	d.History, _, err = s.dossierHistory(ctx, id)
 	return d, err
 }
 
-func (s *Store) dossierHistory(ctx context.Context, id string) ([]DossierEntry, error) {
+func (s *Store) dossierHistory(ctx context.Context, id string) ([]DossierEntry, int, error) {
 	return readRecords[DossierEntry](ctx, s, dossierLog+id, MaxDossierHistory)
 }
 
@@ -98,7 +98,7 @@ func (s *Store) SetDossier(ctx context.Context, d IntelDossier) (IntelDossier, e
 // another. The driver's own bound would leave its history behind; it only counts
 // when two nodes add a dossier at once.
 func (s *Store) makeRoom(ctx context.Context) error {
-	dossiers, err := all[IntelDossier](ctx, s, scan{collection: collDossiers})
+	dossiers, _, err := all[IntelDossier](ctx, s, scan{collection: collDossiers})
 	if err != nil || len(dossiers) < MaxDossiers {
 		return err
 	}
@@ -113,10 +113,12 @@ func (s *Store) ListDossiers(ctx context.Context, p Paging) (Page[IntelDossier],
 	if err != nil {
 		return page, err
 	}
-	for i := range page.Items {
-		if page.Items[i].History, err = s.dossierHistory(ctx, page.Items[i].ID); err != nil {
-			return Page[IntelDossier]{}, err
-		}
+	err = page.complete(func(d IntelDossier) string { return d.ID }, func(d *IntelDossier) (size int, err error) {
+		d.History, size, err = s.dossierHistory(ctx, d.ID)
+		return size, err
+	})
+	if err != nil {
+		return Page[IntelDossier]{}, err
 	}
 	return page, nil
 }

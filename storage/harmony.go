@@ -102,7 +102,7 @@ func (s *Store) ListHarmony(ctx context.Context, of HarmonyScope, f HarmonyFilte
 	if err != nil {
 		return nil, err
 	}
-	checks, err := readRecords[HarmonyCheck](ctx, s, name, most)
+	checks, _, err := readRecords[HarmonyCheck](ctx, s, name, most)
 	if err != nil {
 		return nil, err
 	}
@@ -117,20 +117,22 @@ func (s *Store) ListHarmony(ctx context.Context, of HarmonyScope, f HarmonyFilte
 	return checks, nil
 }
 
-// readRecords answers the newest records of a log, the oldest first.
-func readRecords[T any](ctx context.Context, s *Store, log string, most int) ([]T, error) {
+// readRecords answers the newest records of a log, the oldest first, and how many
+// bytes they have.
+func readRecords[T any](ctx context.Context, s *Store, log string, most int) (records []T, size int, err error) {
 	page, err := s.Driver.ReadLog(ctx, log, LogQuery{Limit: most})
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", log, err)
+		return nil, 0, fmt.Errorf("read %s: %w", log, err)
 	}
 	entries := page.Entries[max(0, len(page.Entries)-most):]
-	records := make([]T, len(entries))
+	records = make([]T, len(entries))
 	for i, e := range entries {
 		if records[i], err = Decode[T](e.Data); err != nil {
-			return nil, fmt.Errorf("entry %q of %s cannot be read: %s", e.ID, log, err)
+			return nil, 0, fmt.Errorf("entry %q of %s cannot be read: %s", e.ID, log, err)
 		}
+		size += len(e.Data)
 	}
-	return records, nil
+	return records, size, nil
 }
 
 // HarmonyMetrics implements [Harmony].

@@ -17,11 +17,13 @@ type Page[T any] struct {
 	// Next continues the list as Paging.After; "": this was the end. A page may
 	// have fewer items than asked for, even none, and yet a Next.
 	Next string
+	size int // bytes of the documents
 }
 
 const (
 	// scanPage is how many documents are read at a time, maxPageBytes how many
-	// bytes of them a page holds before it ends early.
+	// bytes of them a page holds before it ends early; twice that with what is kept
+	// apart from them.
 	scanPage     = DefaultPage
 	maxPageBytes = 16 << 20
 	// maxScanned is how many documents one page looks at to find what a filter
@@ -40,7 +42,7 @@ func list[T any](ctx context.Context, s *Store, from scan, p Paging, keep func(*
 		limit = DefaultPage
 	}
 	limit = min(limit, MaxPage)
-	size, scanned, after := 0, 0, p.After
+	scanned, after := 0, p.After
 	for {
 		docs, err := s.Driver.Scan(ctx, from.collection, from.index,
 			ScanQuery{Value: from.value, After: after, Limit: scanPage})
@@ -56,9 +58,9 @@ func list[T any](ctx context.Context, s *Store, from scan, p Paging, keep func(*
 			scanned++
 			if keep == nil || keep(&record) {
 				page.Items = append(page.Items, record)
-				size += len(doc.Body)
+				page.size += len(doc.Body)
 			}
-			if len(page.Items) == limit || size >= maxPageBytes || scanned == maxScanned {
+			if len(page.Items) == limit || page.size >= maxPageBytes || scanned == maxScanned {
 				page.Next = after
 				return page, nil
 			}
@@ -69,20 +71,39 @@ func list[T any](ctx context.Context, s *Store, from scan, p Paging, keep func(*
 	}
 }
 
-// all answers all documents that are meant, of a collection that is bounded.
-func all[T any](ctx context.Context, s *Store, from scan) ([]T, error) {
-	records := []T{}
+// all answers all documents that are meant, of a collection that is bounded, and how
+// many bytes they have.
+func all[T any](ctx context.Context, s *Store, from scan) (records []T, size int, err error) {
+	records = []T{}
 	for p := (Paging{Limit: MaxPage}); ; {
 		page, err := list[T](ctx, s, from, p, nil)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		records = append(records, page.Items...)
+		size += page.size
 		if page.Next == "" {
-			return records, nil
+			return records, size, nil
 		}
 		p.After = page.Next
 	}
+}
+
+// complete adds to the records of a page what is kept apart from them, and ends the
+// page early where both have too many bytes. add answers how many bytes it has added.
+func (p *Page[T]) complete(id func(T) string, add func(*T) (int, error)) error {
+	for i := range p.Items {
+		size, err := add(&p.Items[i])
+		if err != nil {
+			return err
+		}
+		if p.size += size; p.size >= 2*maxPageBytes && i+1 < len(p.Items) {
+			p.Next = id(p.Items[i])
+			p.Items = p.Items[:i+1]
+			return nil
+		}
+	}
+	return nil
 }
 
 // get answers one document, or an error that wraps [ErrNotFound].

@@ -157,10 +157,12 @@ func (s *Store) ListSessions(ctx context.Context, f SessionFilter) (Page[Session
 	if err != nil {
 		return page, err
 	}
-	for i := range page.Items {
-		if page.Items[i].Chains, err = s.ListChains(ctx, page.Items[i].ID); err != nil {
-			return Page[Session]{}, err
-		}
+	err = page.complete(func(s Session) string { return s.ID }, func(session *Session) (size int, err error) {
+		session.Chains, size, err = s.chains(ctx, session.ID)
+		return size, err
+	})
+	if err != nil {
+		return Page[Session]{}, err
 	}
 	return page, nil
 }

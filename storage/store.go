@@ -11,7 +11,7 @@ import "time"
 //   - an [UnavailableError]: try again later
 //
 // The connections of clients are no part of it: they belong to a node, and the hub
-// knows them (events.Clients).
+// knows them (events.Hub.Clients).
 type Storage interface {
 	Sessions
 	Events

@@ -50,7 +50,7 @@ func (s *Store) GetSuggestion(ctx context.Context, id string) (SuggestionEntry, 
 
 // ListSuggestions implements [Suggestions].
 func (s *Store) ListSuggestions(ctx context.Context) ([]SuggestionEntry, error) {
-	entries, err := all[SuggestionEntry](ctx, s, scan{collection: collSuggestions})
+	entries, _, err := all[SuggestionEntry](ctx, s, scan{collection: collSuggestions})
 	if err != nil {
 		return nil, err
 	}

@@ -57,7 +57,7 @@ func (s *Store) Unfollow(ctx context.Context, user, session string) (bool, error
 
 // Followed implements [Windows].
 func (s *Store) Followed(ctx context.Context, user string) ([]string, error) {
-	follows, err := all[follow](ctx, s, scan{collFollows, indexUser, user})
+	follows, _, err := all[follow](ctx, s, scan{collFollows, indexUser, user})
 	if err != nil {
 		return nil, err
 	}

@@ -146,7 +146,7 @@ func (s *Server) await(what string, ok func(reply any, err error) bool, command 
 			return
 		}
 	}
-	s.t.Fatalf("redistest: %s: not within %v: %v, %v", what, startTimeout, reply, err)
+	s.t.Fatalf("redistest: %s: not within %v: %v, %v: %s", what, startTimeout, reply, err, s.Log())
 }
 
 // Log is what the server has written so far.
