@@ -1,18 +1,13 @@
 package disk
 
 import (
-	"errors"
 	"fmt"
-	"maps"
-	"math"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/actionflows/lifeline/storage"
 	"github.com/actionflows/lifeline/storage/internal/sequence"
 )
-
-var errOverflow = errors.New("a counter would overflow")
 
 func (c *committer) add(tx *bbolt.Tx, op *storage.Add) (storage.Result, error) {
 	s, err := openCounters(tx, op.Collection, op.Scope)
@@ -47,11 +42,12 @@ func (c *committer) add(tx *bbolt.Tx, op *storage.Add) (storage.Result, error) {
 	if err != nil {
 		return c.refuse(err)
 	}
-	m, err := added(old, op)
+	fields, err := sequence.Added(old.fields, op)
 	if err != nil {
-		result.Err = fmt.Errorf("add to %q: %w: %w", op.Member, storage.ErrPoison, err)
+		result.Err = fmt.Errorf("add to %q: %w", op.Member, err)
 		return result, nil
 	}
+	m := member{ranked: old.ranked, rank: old.rank, fields: fields}
 	if err := c.takeLink(tx, s, op, links); err != nil {
 		return storage.Result{}, err
 	}
@@ -98,35 +94,6 @@ func (s *counters) ensure(tx *bbolt.Tx, collection string) (err error) {
 		s.b, err = ensure(tx, bucketCounters, collection)
 	}
 	return err
-}
-
-// added is a member after an Add.
-func added(old member, op *storage.Add) (member, error) {
-	m := member{ranked: old.ranked, rank: old.rank, fields: maps.Clone(old.fields)}
-	if m.fields == nil {
-		m.fields = make(map[string]int64)
-	}
-	for name, delta := range op.Deltas {
-		v := m.fields[name]
-		if delta > 0 && v > math.MaxInt64-delta || delta < 0 && v < math.MinInt64-delta {
-			return member{}, errOverflow
-		}
-		m.fields[name] = v + delta
-	}
-	for name, v := range op.Low {
-		if present, ok := m.fields[name]; !ok || v < present {
-			m.fields[name] = v
-		}
-	}
-	for name, v := range op.High {
-		if present, ok := m.fields[name]; !ok || v > present {
-			m.fields[name] = v
-		}
-	}
-	maps.DeleteFunc(m.fields, func(name string, _ int64) bool {
-		return op.TrimFrom <= name && name < op.TrimTo
-	})
-	return m, nil
 }
 
 // count stores a member that was added to; ranked is told its rank.

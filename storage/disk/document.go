@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/internal/sequence"
 )
 
 // collection is the documents of one collection within a transaction.
@@ -72,14 +73,7 @@ func (s collection) present(id string, now time.Time) (p present, err error) {
 
 // later answers the stamp of a write, or false when it comes too late.
 func (p present) later(s storage.Stamp, now time.Time) (storage.Stamp, bool) {
-	if s == (storage.Stamp{}) {
-		s.Micros = max(now.UnixMicro(), 0)
-		if p.known {
-			s.Micros = max(s.Micros, p.stamp.Micros+1)
-		}
-		return s, true
-	}
-	return s, !p.known || s.Compare(p.stamp) > 0
+	return sequence.Later(s, p.stamp, p.known, now)
 }
 
 func (c *committer) put(tx *bbolt.Tx, op *storage.Put) (storage.Result, error) {
