@@ -57,6 +57,7 @@ func (d *Driver) clear(l *log) {
 // shrink makes the driver fit its size again after an append to l, which is the
 // last to lose anything, and never its newest entry.
 func (d *Driver) shrink(l *log) {
+	d.forgetDeletions(0)
 	for d.size > d.maxSize && d.full.Front() != l.place {
 		d.clear(element(d.full.Front()))
 	}
@@ -110,16 +111,24 @@ func (d *Driver) sweep() {
 	}
 }
 
-// room makes the driver fit n more bytes of documents, items or counters; history
-// gives way to them, and they to nothing.
+// room makes the driver fit n more bytes of documents, items or counters. The
+// memory of deletions and then history give way to them, and they to nothing.
 func (d *Driver) room(n int64) error {
 	if d.records+n > d.maxSize {
 		return &storage.UnavailableError{Reason: "memory is full", RetryAfter: time.Minute}
 	}
+	d.forgetDeletions(n)
 	for d.size+n > d.maxSize && d.full.Len() > 0 {
 		d.clear(element(d.full.Front()))
 	}
 	return nil
+}
+
+// forgetDeletions forgets the oldest deletions until n more bytes fit, if they can.
+func (d *Driver) forgetDeletions(n int64) {
+	for d.size+n > d.maxSize && d.graves.Len() > 0 {
+		d.exhume()
+	}
 }
 
 // grow notes that documents, items and counters have become n bytes more.
@@ -130,14 +139,11 @@ func (d *Driver) grow(n int64) {
 
 // expireRecords removes documents, deletions and queues that have ended.
 func (d *Driver) expireRecords(now time.Time) {
+	for d.graves.Len() > 0 && over(d.oldestGrave().end, now) {
+		d.exhume()
+	}
 	for name, c := range d.collections {
 		d.expireDocuments(c, now)
-		for id, g := range c.graves {
-			if over(g.end, now) {
-				delete(c.graves, id)
-				d.grow(-graveSize(id))
-			}
-		}
 		if len(c.documents)+len(c.graves)+len(c.scopes)+len(c.chain) == 0 {
 			delete(d.collections, name)
 		}
@@ -148,10 +154,8 @@ func (d *Driver) expireRecords(now time.Time) {
 }
 
 func (d *Driver) expireDocuments(c *collection, now time.Time) {
-	for id, doc := range c.documents {
-		if over(doc.expires, now) {
-			d.removeDocument(c, id)
-		}
+	for id, ok := c.endings.over(now); ok; id, ok = c.endings.over(now) {
+		d.removeDocument(c, id)
 	}
 }
 

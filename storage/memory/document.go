@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"container/list"
 	"context"
 	"fmt"
 	"maps"
@@ -14,13 +15,17 @@ import (
 // measured and rounded up.
 const recordOverhead = 256
 
+// maxGraves is how many deletions are remembered: the latest ones.
+const maxGraves = 100_000
+
 // collection is the documents and counters of one collection.
 type collection struct {
 	documents map[string]*document
 	ids       sorted
 	indexes   map[[2]string]*sorted // index and value → ids
 	groups    map[string]*ranking   // value of Within, or "" → ids
-	graves    map[string]grave
+	graves    map[string]*grave
+	endings   endings // of documents
 	scopes    map[string]*scope
 	chain     sequence.Chain // of the counters
 }
@@ -29,6 +34,7 @@ type document struct {
 	body    []byte
 	stamp   storage.Stamp
 	expires time.Time // zero: never
+	ending  *ending   // nil: never
 	indexes map[string]string
 	rank    int64
 	group   string
@@ -36,14 +42,17 @@ type document struct {
 
 // grave is what is remembered of a deletion.
 type grave struct {
+	in    *collection
+	id    string
 	stamp storage.Stamp
 	end   time.Time
+	place *list.Element // in the driver's graves
 }
 
 func newCollection() *collection {
 	return &collection{
 		documents: make(map[string]*document), indexes: make(map[[2]string]*sorted),
-		groups: make(map[string]*ranking), graves: make(map[string]grave), scopes: make(map[string]*scope),
+		groups: make(map[string]*ranking), graves: make(map[string]*grave), scopes: make(map[string]*scope),
 	}
 }
 
@@ -92,8 +101,10 @@ func (c *collection) last(id string, now time.Time) (s storage.Stamp, known bool
 	if doc := c.alive(id, now); doc != nil {
 		return doc.stamp, true
 	}
-	g, known := c.graves[id]
-	return g.stamp, known && !over(g.end, now)
+	if g := c.graves[id]; g != nil && !over(g.end, now) {
+		return g.stamp, true
+	}
+	return storage.Stamp{}, false
 }
 
 // later answers the stamp of a write, or false when it comes too late.
@@ -137,9 +148,7 @@ func (d *Driver) put(op *storage.Put, now time.Time) storage.Result {
 // makePlace removes documents of a group until it has no more than it may: first
 // those that have expired.
 func (d *Driver) makePlace(c *collection, op *storage.Put, group string, now time.Time) {
-	if members := c.groups[group]; len(*members) > op.MaxMembers {
-		d.expireDocuments(c, now)
-	}
+	d.expireDocuments(c, now)
 	for {
 		members := c.groups[group]
 		if members == nil || len(*members) <= op.MaxMembers {
@@ -171,23 +180,42 @@ func (d *Driver) del(op *storage.Del, now time.Time) storage.Result {
 
 func graveSize(id string) int64 { return int64(recordOverhead + len(id)) }
 
-// bury remembers the stamp of a deletion.
+// bury remembers the stamp of a deletion. The oldest ones make room for it, and it
+// takes none from anything else.
 func (d *Driver) bury(c *collection, id string, stamp storage.Stamp, now time.Time) {
 	d.unbury(c, id)
-	c.graves[id] = grave{stamp, now.Add(storage.TombstoneAge)}
-	d.grow(graveSize(id))
+	g := &grave{in: c, id: id, stamp: stamp, end: now.Add(storage.TombstoneAge)}
+	g.place = d.graves.PushBack(g)
+	c.graves[id] = g
+	d.size += graveSize(id)
+	for d.graves.Len() > maxGraves {
+		d.exhume()
+	}
+	d.forgetDeletions(0)
 }
 
 func (d *Driver) unbury(c *collection, id string) {
-	if _, known := c.graves[id]; known {
+	if g := c.graves[id]; g != nil {
 		delete(c.graves, id)
-		d.grow(-graveSize(id))
+		d.graves.Remove(g.place)
+		d.size -= graveSize(id)
 	}
+}
+
+func (d *Driver) oldestGrave() *grave {
+	return d.graves.Front().Value.(*grave) //nolint:forcetypeassert // nothing else is put in
+}
+
+// exhume forgets the oldest deletion.
+func (d *Driver) exhume() {
+	g := d.oldestGrave()
+	d.unbury(g.in, g.id)
 }
 
 // list stores a document and what finds it.
 func (d *Driver) list(c *collection, id string, doc *document) {
 	c.documents[id] = doc
+	doc.ending = c.endings.add(id, doc.expires)
 	c.ids.add(id)
 	for name, value := range doc.indexes {
 		at := [2]string{name, value}
@@ -206,6 +234,7 @@ func (d *Driver) list(c *collection, id string, doc *document) {
 // unlist removes a document and what finds it; its counters stay.
 func (d *Driver) unlist(c *collection, id string, doc *document) {
 	delete(c.documents, id)
+	c.endings.remove(doc.ending)
 	c.ids.remove(id)
 	for name, value := range doc.indexes {
 		at := [2]string{name, value}

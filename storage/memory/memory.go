@@ -48,6 +48,8 @@ type Driver struct {
 	// Every log is in one of these, the one written longest ago in front.
 	full  *list.List // with history
 	empty *list.List // state only
+	// graves are the deletions that are remembered, the oldest in front.
+	graves *list.List
 }
 
 var _ storage.Driver = (*Driver)(nil)
@@ -64,8 +66,9 @@ func New(o Options) *Driver {
 		collections: make(map[string]*collection),
 		queues:      make(map[string]*queue),
 
-		full:  list.New(),
-		empty: list.New(),
+		full:   list.New(),
+		empty:  list.New(),
+		graves: list.New(),
 	}
 	if d.maxSize <= 0 {
 		d.maxSize = DefaultMaxSize

@@ -14,6 +14,7 @@ import (
 type queue struct {
 	items   []*item // waiting, oldest first
 	ids     map[string]*item
+	endings endings // of items, waiting and taken
 	chain   sequence.Chain
 	ends    time.Time // of the longest-lived item
 	endless bool      // an item without an end was pushed
@@ -25,6 +26,7 @@ type item struct {
 	data     []byte
 	received time.Time
 	expires  time.Time // zero: never
+	ending   *ending   // nil: never
 	taken    bool
 }
 
@@ -49,12 +51,16 @@ func (d *Driver) queue(name string, now time.Time) *queue {
 		d.dropQueue(name)
 		return nil
 	}
-	q.items = slices.DeleteFunc(q.items, func(i *item) bool { return over(i.expires, now) })
-	for id, i := range q.ids {
-		if over(i.expires, now) {
-			d.grow(-i.size())
-			delete(q.ids, id)
-		}
+	missed := false
+	for id, ok := q.endings.over(now); ok; id, ok = q.endings.over(now) {
+		i := q.ids[id]
+		missed = missed || !i.taken
+		q.endings.remove(i.ending)
+		delete(q.ids, id)
+		d.grow(-i.size())
+	}
+	if missed {
+		q.items = slices.DeleteFunc(q.items, func(i *item) bool { return over(i.expires, now) })
 	}
 	return q
 }
@@ -107,9 +113,10 @@ func (d *Driver) push(op *storage.Push, now time.Time) storage.Result {
 	q.used = now
 	q.chain = q.chain.Take(op.Link)
 	q.ids[op.ID] = i
+	i.ending = q.endings.add(i.id, i.expires)
 	d.grow(i.size())
 	if op.Taken {
-		d.take(i, now)
+		d.take(q, i, now)
 	} else {
 		q.items = append(q.items, i)
 	}
@@ -123,7 +130,7 @@ func (d *Driver) push(op *storage.Push, now time.Time) storage.Result {
 func (d *Driver) noteDuplicate(q *queue, op *storage.Push, known *item, now time.Time) {
 	if op.Taken && known != nil && !known.taken {
 		q.items = slices.DeleteFunc(q.items, func(i *item) bool { return i == known })
-		d.take(known, now)
+		d.take(q, known, now)
 		q.used = now
 	}
 	if op.Link.Number > q.chain.Number(op.Link.Producer) {
@@ -134,11 +141,12 @@ func (d *Driver) noteDuplicate(q *queue, op *storage.Push, known *item, now time
 
 // take lets go of an item's data. The id of one without an end is remembered for
 // DedupAge, lest a busy queue remember for ever.
-func (d *Driver) take(i *item, now time.Time) {
+func (d *Driver) take(q *queue, i *item, now time.Time) {
 	d.grow(-i.size())
 	i.taken, i.data = true, nil
 	if i.expires.IsZero() {
 		i.expires = now.Add(storage.DedupAge)
+		i.ending = q.endings.add(i.id, i.expires)
 	}
 	d.grow(i.size())
 }
@@ -162,7 +170,7 @@ func (d *Driver) Take(ctx context.Context, name string, n int) ([]storage.Item, 
 	taken := make([]storage.Item, n)
 	for k, i := range q.items[:n] {
 		taken[k] = storage.Item{ID: i.id, Data: i.data, Received: i.received.UTC().Truncate(time.Microsecond)}
-		d.take(i, now)
+		d.take(q, i, now)
 	}
 	q.items = slices.Delete(q.items, 0, n)
 	q.used = now
