@@ -41,7 +41,7 @@ func protect(d storage.Driver, h *Hub, b *breaker.Breaker, logger *zap.Logger) (
 		return resilient.NewGuarded(resilient.GuardedConfig{Driver: d, Breaker: b, Logger: logger, ProbeEvery: every}), nil
 	}
 	logger.Warn(resilient.VolatileWarning, sourceStorage)
-	st, err := resilient.NewJournaled(resilient.JournaledConfig{Driver: d, Breaker: b, Logger: logger, ProbeEvery: every})
+	st, err := resilient.NewJournaled(resilient.JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{b}, Logger: logger, ProbeEvery: every})
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}

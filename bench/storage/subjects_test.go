@@ -100,7 +100,7 @@ func newJournaled(b *testing.B, r *redistest.Server) storage.Driver {
 		b.Fatal(err)
 	}
 	// A busy machine may be slower than 250 ms; that is not what is measured.
-	j, err := resilient.NewJournaled(resilient.JournaledConfig{Driver: d, Breaker: br, AckAfter: 10 * time.Second})
+	j, err := resilient.NewJournaled(resilient.JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{br}, AckAfter: 10 * time.Second})
 	if err != nil {
 		b.Fatal(err)
 	}

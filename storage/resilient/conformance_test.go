@@ -26,7 +26,7 @@ var wrappers = map[string]func(t *testing.T, d storage.Driver) storage.Driver{
 	"journaled": func(t *testing.T, d storage.Driver) storage.Driver {
 		t.Helper()
 		// A busy machine is not what is tested: everything must reach the driver.
-		j, err := NewJournaled(JournaledConfig{Driver: d, Breaker: newBreaker(t), BatchTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second})
+		j, err := NewJournaled(JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{newBreaker(t)}, BatchTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -13,16 +13,21 @@ import (
 	"github.com/actionflows/lifeline/storage"
 )
 
-// JournaledConfig is what [NewJournaled] needs. Driver and Breaker must be set;
+// JournaledConfig is what [NewJournaled] needs. Driver and Breakers must be set;
 // the zero value of another field means its default, and a negative one is an
 // error.
 type JournaledConfig struct {
-	Driver  storage.Driver
-	Breaker *breaker.Breaker // remains its maker's, who closes it after Journaled
-	Logger  *zap.Logger      // default: none
+	Driver storage.Driver
+	// Breakers are one for each lane of the driver, in the order of its Lanes, or
+	// one alone. They remain their maker's, who closes them after Journaled.
+	Breakers []*breaker.Breaker
+	Logger   *zap.Logger // default: none
 
+	// Dir is where the journal lies; it is made if it is not there. Default: none,
+	// the journal is in memory and what is pending dies with the process.
+	Dir string
 	// MaxBytes bounds what the journal holds, estimated: data, ids and 512 bytes
-	// for each entry. Default 64 MiB.
+	// for each entry. Default 1 GiB, in memory 64 MiB.
 	MaxBytes int64
 	// Retain is how long stored entries are kept for refilling a backend that
 	// lost them, if MaxBytes allows. Default 1 h.
@@ -47,7 +52,7 @@ type JournaledConfig struct {
 }
 
 func (c *JournaledConfig) setDefaults() error {
-	if c.Driver == nil || c.Breaker == nil {
+	if c.Driver == nil || len(c.Breakers) != 1 {
 		return errors.New("resilient: a driver and a breaker are needed")
 	}
 	if c.Logger == nil {
@@ -123,7 +128,7 @@ func NewJournaled(cfg JournaledConfig) (*Journaled, error) {
 		return nil, err
 	}
 	j := &Journaled{
-		cfg: cfg, driver: cfg.Driver, breaker: cfg.Breaker,
+		cfg: cfg, driver: cfg.Driver, breaker: cfg.Breakers[0],
 		logger:  cfg.Logger.With(zap.String("source", logSource)),
 		lane:    newLane(),
 		limit:   cfg.BatchOps,
@@ -133,7 +138,7 @@ func NewJournaled(cfg JournaledConfig) (*Journaled, error) {
 		kick:    make(chan struct{}, 1),
 	}
 	j.ctx, j.cancel = context.WithCancel(context.Background())
-	j.fallback = newFallbackLog(cfg.Logger, cfg.Breaker.Name(), "acknowledged from the journal")
+	j.fallback = newFallbackLog(cfg.Logger, cfg.Breakers[0].Name(), "acknowledged from the journal")
 	j.observer = newObserver(j.Status, j.chronicle)
 	j.stopped.Go(j.ship)
 	j.stopped.Go(func() { j.observer.run(j.ctx.Done()) })

@@ -212,7 +212,7 @@ func newRig(t *testing.T, change ...func(*JournaledConfig)) *rig {
 		t.Fatal(err)
 	}
 	f := newFaulty()
-	cfg := JournaledConfig{Driver: f, Breaker: b, Logger: zap.NewNop()}
+	cfg := JournaledConfig{Driver: f, Breakers: []*breaker.Breaker{b}, Logger: zap.NewNop()}
 	for _, c := range change {
 		c(&cfg)
 	}

@@ -138,7 +138,7 @@ func watch(t *testing.T, url string) *watched {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.Journaled, err = NewJournaled(JournaledConfig{Driver: d, Breaker: b, ProbeEvery: 50 * time.Millisecond}); err != nil {
+	if w.Journaled, err = NewJournaled(JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{b}, ProbeEvery: 50 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.Close() })

@@ -27,7 +27,7 @@ func connect(t *testing.T, url string) *Journaled {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := NewJournaled(JournaledConfig{Driver: d, Breaker: b})
+	j, err := NewJournaled(JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{b}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package resilient
 
 import (
+	"github.com/actionflows/lifeline/breaker"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -62,7 +63,7 @@ func TestStatusAndLog(t *testing.T) {
 }
 
 func TestConfigIsChecked(t *testing.T) {
-	for _, c := range []JournaledConfig{{}, {Driver: newFaultyFor(t), Breaker: newBreaker(t), Retain: -1}} {
+	for _, c := range []JournaledConfig{{}, {Driver: newFaultyFor(t), Breakers: []*breaker.Breaker{newBreaker(t)}, Retain: -1}} {
 		if j, err := NewJournaled(c); err == nil || j != nil {
 			t.Fatalf("%+v was accepted", c)
 		}
