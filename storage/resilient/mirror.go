@@ -2,6 +2,7 @@ package resilient
 
 import (
 	lru "container/list"
+	"slices"
 	"sync"
 
 	"github.com/actionflows/lifeline/storage"
@@ -61,9 +62,7 @@ func (m *mirror) read(log string, q storage.LogQuery, page storage.LogPage) {
 	if shown, ok := shownBy(q, page); ok {
 		l.merge(shown.newest(m.bounds))
 	}
-	if l.Epoch == page.State.Epoch {
-		l.trim(page.State)
-	}
+	l.trim(page.State)
 	m.resize(l, before)
 }
 
@@ -172,7 +171,7 @@ func mirrorSize(e storage.LogEntry) int64 {
 func (l *mirrored) share() window {
 	l.shared = true
 	w := l.window
-	w.Entries = w.Entries[:len(w.Entries):len(w.Entries)]
+	w.Entries = slices.Clip(w.Entries)
 	return w
 }
 
@@ -218,7 +217,8 @@ func (l *mirrored) dropOldest(n int) {
 	l.Entries = l.Entries[n:]
 }
 
-// trim drops what the log itself no longer keeps.
+// trim drops what the log itself no longer keeps. Of a window of another epoch it
+// may drop too much, which is not wrong.
 func (l *mirrored) trim(s storage.LogState) {
 	gone := s.Head.Seq // none is kept
 	if s.First.Seq > 0 {

@@ -212,6 +212,13 @@ func TestMirrorRules(t *testing.T) {
 			}
 			b.tail(m, 3)
 		}, "7: 3 < 4 5 6"},
+		"given away again, far back": {func(m *mirror, b *backlog) {
+			b.tail(m, 1)
+			b.entries = b.entries[:1]
+			b.grow(1, other)
+			b.entries[1].Pos.Micros = 5000
+			b.tail(m, 1)
+		}, "7: 1 < 2"},
 		"given away again, next": {func(m *mirror, b *backlog) {
 			b.tail(m, 3)
 			b.entries[4].Pos.Micros += 5
@@ -289,6 +296,13 @@ func TestMirrorRules(t *testing.T) {
 			b.entries = all
 			b.store(m, 2)
 		}, "none"},
+		"unknown, then one without an epoch": {func(m *mirror, b *backlog) {
+			all := b.entries
+			b.entries = nil
+			b.tail(m, 5)
+			m.stored("a", 0, all[0])
+			m.stored("a", 7, all[1])
+		}, "none"},
 		"ended": {func(m *mirror, b *backlog) {
 			b.tail(m, 5)
 			b.entries = nil
@@ -299,6 +313,8 @@ func TestMirrorRules(t *testing.T) {
 			page := b.read(storage.LogQuery{})
 			page.State = storage.LogState{}
 			m.read("a", storage.LogQuery{}, page)
+			b.grow(1, mine)
+			b.store(m, 6)
 		}, "none"},
 	} {
 		t.Run(name, func(t *testing.T) {

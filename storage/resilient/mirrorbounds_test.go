@@ -131,7 +131,17 @@ func TestMirrorAllocations(t *testing.T) {
 	if len(l.Entries) != 256 || cap(l.Entries) > 1024 || l.End.Seq != 19_000 {
 		t.Errorf("%d entries up to %d in an array for %d", len(l.Entries), l.End.Seq, cap(l.Entries))
 	}
-	b.entries = all[:19_000]
+	for cap(l.Entries) == len(l.Entries) {
+		seq++
+		m.stored("a", 7, all[seq-1])
+	}
+	dropped := l.Entries[:1]
+	seq++
+	m.stored("a", 7, all[seq-1])
+	if dropped[0].Data != nil {
+		t.Error("the data of an entry that was dropped is held on to")
+	}
+	b.entries = all[:seq]
 	q := storage.LogQuery{Limit: 1000}
 	page := b.read(q)
 	if allocs := testing.AllocsPerRun(100, func() { m.read("a", q, page) }); allocs > 0 {

@@ -39,9 +39,8 @@ func shownBy(q storage.LogQuery, page storage.LogPage) (w window, ok bool) {
 	w.Entries = page.Entries[start:end:end]
 	w.From, w.End = startBefore(w.Entries[0].Pos), w.Entries[end-start-1].Pos
 	c := q.After
-	if c != nil && start == 0 && w.From.Seq > 0 && c.Pos.Micros < w.From.Micros &&
-		!page.Gap && len(c.Parts) == 0 && (c.Epoch == 0 || c.Epoch == w.Epoch) {
-		w.From.Micros = c.Pos.Micros
+	if c != nil && start == 0 && w.From.Seq > 0 && !page.Gap && len(c.Parts) == 0 {
+		w.From.Micros = min(w.From.Micros, c.Pos.Micros) // nothing is between them
 	}
 	return w, true
 }

@@ -2,6 +2,7 @@ package resilient
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
@@ -100,6 +101,14 @@ func TestMirrorWindowStartsAtCursorThatWasRead(t *testing.T) {
 	b.into(m, storage.LogQuery{After: &c})
 	if w, _ := m.window("a"); w.From != (storage.Position{Micros: 1039, Seq: 3}) {
 		t.Errorf("behind a part from is %s", w.From)
+	}
+	m.drop("a")
+	q := storage.LogQuery{After: &storage.Cursor{Epoch: 7, Pos: b.entries[0].Pos}}
+	page := b.read(q)
+	page.Entries = slices.Delete(page.Entries, 1, 2) // no driver should
+	m.read("a", q, page)
+	if w, _ := m.window("a"); w.From != (storage.Position{Micros: 1039, Seq: 3}) {
+		t.Errorf("behind a hole from is %s", w.From)
 	}
 }
 
