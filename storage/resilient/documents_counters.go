@@ -245,7 +245,7 @@ func (c *documents) add(col *cachedCollection, op *storage.Add, sent uint64, now
 		return
 	}
 	m := s.members[op.Member]
-	known := m != nil && m.read <= sent && (!op.IfExists || doc.alive(now))
+	known := m != nil && m.read <= sent && (!op.IfExists || doc.wasAlive(sent, now))
 	grown := m == nil || m.fields == nil
 	var fields map[string]int64
 	if known {
@@ -269,17 +269,16 @@ func (c *documents) add(col *cachedCollection, op *storage.Add, sent uint64, now
 // madeRoom reports whether other members may have been removed. Known: the changed
 // one is remembered; grown: it is not known to have been there before.
 func (s *cachedScope) madeRoom(most int, known, grown bool) bool {
-	if s.top != nil && s.top.all {
-		return len(s.top.names) > most
-	}
 	there := s.there
 	if !known {
 		there++
 	}
-	if there > most {
-		s.in.crowded = true
+	all := s.top != nil && s.top.all
+	if all {
+		there = len(s.top.names)
 	}
-	return there > most || s.in.crowded && grown
+	s.in.crowded = s.in.crowded || there > most
+	return there > most || s.in.crowded && grown && !all
 }
 
 // count gives a member other fields, and its place in the ranking.

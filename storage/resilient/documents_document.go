@@ -31,6 +31,10 @@ func (d *cachedDocument) bytes() int64 {
 
 func (d *cachedDocument) alive(now time.Time) bool { return d != nil && d.found && !ended(d.end, now) }
 
+// wasAlive reports whether it was there when a write that was sent came to the
+// backend: no read has shown it since.
+func (d *cachedDocument) wasAlive(sent uint64, now time.Time) bool { return d.alive(now) && d.read <= sent }
+
 // forget takes the spans in which it stands with it: they cannot be answered.
 func (d *cachedDocument) forget(c *documents) {
 	if !c.release(d) {
@@ -174,14 +178,13 @@ func (c *documents) put(col *cachedCollection, op *storage.Put, sent uint64, now
 	c.wroteTo(col.name)
 	c.wroteTo(col.name, op.ID)
 	if op.Within != "" && op.Within != col.within {
-		c.empty(col) // which documents make room for each other was not known
-		col.within = op.Within
+		col.groupBy(op.Within)
 	}
 	old := col.documents[op.ID]
-	if !old.alive(now) {
+	if !old.wasAlive(sent, now) {
 		c.uncertainCounters(col, op.ID)
 	}
-	if c.unclear(old, op, sent) {
+	if unclear(old, op, sent, now) {
 		c.uncertain(col, old, op)
 		return
 	}
@@ -210,15 +213,24 @@ func (c *documents) put(col *cachedCollection, op *storage.Put, sent uint64, now
 	}
 }
 
+// groupBy notes which documents make room for each other.
+func (col *cachedCollection) groupBy(index string) {
+	col.within = index
+	for _, doc := range col.documents {
+		doc.uncount()
+		doc.count()
+	}
+}
+
 // unclear reports whether it is not known what the document is after a Put: the
 // backend gave it its stamp, or a read that crossed it has shown something else.
-func (c *documents) unclear(old *cachedDocument, op *storage.Put, sent uint64) bool {
+func unclear(old *cachedDocument, op *storage.Put, sent uint64, now time.Time) bool {
 	switch {
 	case op.Stamp == (storage.Stamp{}):
 		return true
-	case old == nil:
+	case old == nil || old.found && old.doc.Stamp == op.Stamp:
 		return false
-	case !old.found:
+	case !old.alive(now):
 		return old.read > sent
 	}
 	return old.doc.Stamp.Compare(op.Stamp) > 0
@@ -277,7 +289,7 @@ func (c *documents) del(col *cachedCollection, op *storage.Del, sent uint64, now
 	c.wroteTo(col.name)
 	c.wroteTo(col.name, op.ID)
 	old := col.documents[op.ID]
-	if old.alive(now) {
+	if old.wasAlive(sent, now) {
 		c.uncount(col, op.ID, sent)
 	} else {
 		c.uncertainCounters(col, op.ID)
