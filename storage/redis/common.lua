@@ -1,14 +1,18 @@
 -- What the scripts that write have in common; it stands in front of each of them.
 --
 -- KEYS: after those of the script: the hash with the marks of the partition
--- ARGV: after those of the script: the driver that sends, the highest mark that it
---       knows of, a number above it, and what the call is about
--- Answer: the driver's mark before, its mark now, the script's own answer
+-- ARGV: after those of the script: the driver that sends, its last write in the
+--       partition that it knows of or '', a number for this one, and what the call
+--       is about
+-- Answer: the driver's mark; 1 if this write is in it, 0 if nothing can be written,
+--       -1 if the mark lacks the write that the driver knows of; the script's own
+--       answer
 
 local DAY_MS = 86400000
 local TOMBSTONE_MS = 7 * DAY_MS
 local PRODUCERS = 32            -- remembered in each chain hash
 local DRIVERS = 64              -- remembered in the hash of each partition
+local WRITES = 8                -- remembered of each of them
 local TWO53 = 9007199254740992  -- up to here Lua counts exactly
 
 -- Lua would write large numbers as 1.7e+15.
@@ -54,9 +58,8 @@ local function before(a, b)
   return #a < #b
 end
 
-local subject, number, expect = table.remove(ARGV), tonumber(table.remove(ARGV)), tonumber(table.remove(ARGV))
+local subject, tag, expect = table.remove(ARGV), tonumber(table.remove(ARGV)), table.remove(ARGV)
 local driver, marks = 'd:' .. table.remove(ARGV), table.remove(KEYS)
--- The mark of a driver is the field d:<driver>: a number, and when it was noted. It
--- is read before anything is written, which also looks at the type of the key.
-local had = tonumber(string.match(redis.call('HGET', marks, driver) or '', '^%d+')) or 0
+-- Read before anything is written, which also looks at the type of the key.
+local mark = redis.call('HGET', marks, driver) or ''
 local answer

@@ -3,8 +3,11 @@ package redis
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -15,52 +18,58 @@ const (
 	// knownCollections is how many collections a driver knows the marks of: those
 	// written to last. What another one loses is not noticed.
 	knownCollections = 256
-	// maxGaps bounds the gaps of a mark, see there.
-	maxGaps = 64
+	// markWrites is how many writes a mark consists of, as in common.lua.
+	markWrites = 8
 )
 
-// marks tell a driver that a partition has lost data. Every script that writes
-// replaces the driver's mark in the partition by a higher number, from one counter,
-// and answers the number before. One that is lower than what had been answered when
-// the call was sent has been set back, and the data with it.
+// marks tell a driver that a partition has lost data. Every script that writes adds
+// the write to the driver's mark in the partition, which holds the last ones, and
+// answers the mark. What was answered and is not in a later mark is lost.
+//
+// Calls are in flight at the same time and answered in any order, so which of two
+// marks is the later one is not told by the order of the answers. The numbers tell:
+// each write has a higher one than those before it in its mark. So a mark must have
+//   - every write with a number not above its own last one, because such a write
+//     cannot have been carried out later, and
+//   - every write that had been answered when the call was sent.
+//
+// As long as nothing is lost both always hold. When something is lost, calls that
+// were on their way may be carried out afterwards and reach the same numbers again,
+// answered or not; they do not have the same tags, each of which is used once.
+//
+// A mark does not go back for ever. Whether a write older than all in a full mark is
+// lost cannot be told: more than markWrites calls would have to be carried out
+// after the loss that were all sent before that write was answered, for a loss to
+// be overlooked.
 type marks struct {
 	driver storage.Producer
 
 	mu   sync.Mutex
-	last int64 // the highest number that was used, or seen
+	last int64 // the highest tag that was used, or number that was seen
 	of   map[string]*mark
 }
 
 // mark is what is known of the mark in one partition.
-//
-// Calls are in flight at the same time and answered in any order, so a number below
-// known alone is no loss: the call may have been carried out before the one that
-// was answered first. Nor is a number that is not below what was known at sending
-// alone a proof that nothing was lost: when data is lost while two calls are in
-// flight, the one that is carried out afterwards may raise the mark beyond what the
-// other had reached, and the next ones see nothing. But each call raises the mark
-// from one number to another, and as long as nothing is lost, what they step over
-// never overlaps. So an answer must fit in a gap: between two numbers that no
-// answer has told about yet, or above all of them.
 type mark struct {
-	known  int64 // it was that high at least, since the last loss
-	losses int   // that were told
-	// gaps are what nobody has told about below known, in ascending order: of calls
-	// in flight, and of those whose answer was lost. Of more than maxGaps the lowest
-	// is forgotten, and answers up to there are compared with known only.
-	gaps  []gap
-	floor int64 // the end of what was forgotten
-	used  int64 // the number of the last call that wrote
+	writes []write // the last that were answered, at most markWrites, by number
+	turn   int     // how many answers there were
+	used   int64   // the tag of the last call that was no beat
 }
 
-// gap is a range of numbers above from, up to to.
-type gap struct{ from, to int64 }
+// write is one write of this driver.
+type write struct {
+	number, tag int64
+	turn        int // how many answers there were before its own
+}
 
-// sent is what was known of a mark when a call was sent.
+func (w write) String() string {
+	return strconv.FormatInt(w.number, 10) + "/" + strconv.FormatInt(w.tag, 10)
+}
+
+// sent is how much was known of a mark when a call was sent.
 type sent struct {
-	mark   *mark
-	known  int64
-	losses int
+	mark *mark
+	turn int
 }
 
 func newMarks() *marks {
@@ -104,9 +113,13 @@ func (m *marks) stamp(c *call, k keyspace) sent {
 	if c.about != aboutBeat {
 		own.used = m.last
 	}
+	expect := ""
+	if n := len(own.writes); n > 0 {
+		expect = own.writes[n-1].String()
+	}
 	c.keys = append(c.keys, k.marks(c.partition))
-	c.args = append(c.args, m.driver.String(), own.known, m.last, string(c.about))
-	return sent{mark: own, known: own.known, losses: own.losses}
+	c.args = append(c.args, m.driver.String(), expect, m.last, string(c.about))
+	return sent{mark: own, turn: own.turn}
 }
 
 // makeRoom forgets the collection not written to for the longest time when there
@@ -140,87 +153,104 @@ func (m *marks) known() []string {
 	return names
 }
 
-// settle takes the marks off the reply to a call and reports whether they show a
-// loss. A reply without them is none.
-func (m *marks) settle(c *call, s sent) (lost bool) {
+// settle takes the mark off the reply to a call and reports whether it shows a
+// loss. A reply without one is none.
+func (m *marks) settle(c *call, before sent) (lost bool) {
 	if c.reply == nil {
 		return false
 	}
 	parts, _ := c.reply.([]any)
-	if len(parts) != 3 {
+	if len(parts) != 3 || parts[2] == nil {
 		c.reply, c.err = nil, replyError("without a mark")
 		return false
 	}
-	had, okHad := parts[0].(int64)
-	now, okNow := parts[1].(int64)
-	if !okHad || !okNow || parts[2] == nil {
-		c.reply, c.err = nil, replyError("a mark of no number")
+	writes, err := parseMark(parts[0])
+	noted, ok := parts[1].(int64)
+	if err != nil || !ok || noted == 1 && len(writes) == 0 {
+		c.reply, c.err = nil, replyError(fmt.Sprintf("mark %q", parts[:2]))
 		return false
 	}
 	c.reply = parts[2]
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.last = max(m.last, now)
-	lost = s.mark.answered(s, had, now)
-	if lost {
-		// Numbers that were on their way may be higher than any that was answered.
-		// None may come back, in a snapshot from before, as if it were a later one.
-		m.last += lossStep
+	if n := len(writes); n > 0 {
+		m.last = max(m.last, writes[n-1].number)
 	}
+	return before.mark.answered(before.turn, writes, noted)
+}
+
+// parseMark reads <number>/<tag> of each write; what else there is, is when the last
+// one was noted.
+func parseMark(v any) ([]write, error) {
+	s, ok := v.(string)
+	if !ok {
+		return nil, replyError("no mark")
+	}
+	writes := make([]write, 0, markWrites)
+	for field := range strings.FieldsSeq(s) {
+		number, tag, ok := strings.Cut(field, "/")
+		if !ok {
+			continue
+		}
+		n, err := strconv.ParseInt(number, 10, 64)
+		t, err2 := strconv.ParseInt(tag, 10, 64)
+		if err = errors.Join(err, err2); err != nil {
+			return nil, err
+		}
+		writes = append(writes, write{number: n, tag: t})
+	}
+	return writes, nil
+}
+
+// answered compares what is known with the mark that a call has answered, which was
+// sent after so many turns, and reports whether something is lost.
+func (k *mark) answered(turn int, mark []write, noted int64) (lost bool) {
+	// What was written without being noted could be lost again unseen, so it counts
+	// as lost, also where the loss itself was told meanwhile.
+	if lost = noted < 0 || k.lacks(turn, mark); lost {
+		k.writes = k.writes[:0]
+		for _, w := range mark {
+			k.know(w)
+		}
+	}
+	if noted > 0 {
+		k.know(mark[len(mark)-1])
+	}
+	k.turn++
 	return lost
 }
 
-// lossStep is more than a driver ever has calls in flight.
-const lossStep = 1 << 20
-
-// answered notes that a call found the mark at had and left it at now, and reports
-// whether that shows a loss.
-func (k *mark) answered(s sent, had, now int64) (lost bool) {
-	switch {
-	case s.losses != k.losses:
-		// Sent before a loss that was told meanwhile, and carried out before or after
-		// it: what it has written may be gone as well, so it is told again.
-		k.cover(had, now)
-		return true
-	case had < s.known:
-		k.known = had
-	case k.cover(had, now):
-		return false
-	default:
-		k.known = max(k.known, now)
+// lacks reports whether mark lacks a write that it must have.
+func (k *mark) lacks(turn int, mark []write) bool {
+	var oldest, newest int64
+	if len(mark) > 0 {
+		newest = mark[len(mark)-1].number
 	}
-	k.losses++
-	k.gaps, k.floor = nil, 0
-	return true
+	if len(mark) >= markWrites {
+		oldest = mark[0].number
+	}
+	return slices.ContainsFunc(k.writes, func(w write) bool {
+		switch {
+		case w.number < oldest:
+			return false
+		case w.number > newest:
+			return w.turn < turn
+		}
+		return !slices.ContainsFunc(mark, func(m write) bool { return m.number == w.number && m.tag == w.tag })
+	})
 }
 
-// cover notes what a call stepped over, if that fits in a gap.
-func (k *mark) cover(had, now int64) bool {
-	if had == now || now <= k.floor {
-		return true // it has written nothing, or nobody can tell
+// know adds a write that is answered now.
+func (k *mark) know(w write) {
+	w.turn = k.turn
+	i, there := slices.BinarySearchFunc(k.writes, w, func(a, b write) int {
+		return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.tag, b.tag))
+	})
+	if there {
+		return
 	}
-	if had >= k.known {
-		if had > k.known {
-			k.gaps = append(k.gaps, gap{k.known, had})
-		}
-		k.known = now
-		k.bound()
-		return true
-	}
-	for i, g := range k.gaps {
-		if g.from <= had && now <= g.to {
-			rest := slices.DeleteFunc([]gap{{g.from, had}, {now, g.to}}, func(g gap) bool { return g.from == g.to })
-			k.gaps = slices.Replace(k.gaps, i, i+1, rest...)
-			k.bound()
-			return true
-		}
-	}
-	return false
-}
-
-func (k *mark) bound() {
-	for len(k.gaps) > maxGaps {
-		k.floor = k.gaps[0].to
-		k.gaps = k.gaps[1:]
+	k.writes = slices.Insert(k.writes, i, w)
+	if len(k.writes) > markWrites {
+		k.writes = slices.Delete(k.writes, 0, 1)
 	}
 }
