@@ -71,10 +71,7 @@ func (d *Driver) beat(ctx context.Context, names []string) error {
 				return struct{}{}, err
 			}
 		}
-		calls := make([]*call, len(names))
-		for i, name := range names {
-			calls[i] = &call{about: aboutBeat, partition: name}
-		}
+		calls := beats(names)
 		d.carryOut(ctx, calls)
 		err := failures(calls)
 		if err == nil {
@@ -83,6 +80,15 @@ func (d *Driver) beat(ctx context.Context, names []string) error {
 		return struct{}{}, err
 	})
 	return err
+}
+
+// beats are the calls of a beat in these partitions.
+func beats(names []string) []*call {
+	calls := make([]*call, len(names))
+	for i, name := range names {
+		calls[i] = &call{about: aboutBeat, partition: name}
+	}
+	return calls
 }
 
 // failures joins the errors of calls; those that say the same are one.

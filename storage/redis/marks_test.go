@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -178,34 +179,37 @@ func (m *model) end() {
 	}
 }
 
-// TestNoLossIsFoundWhereNoneIs: many calls at once, with answers in any order.
+// TestNoLossIsFoundWhereNoneIs: a hundred thousand script calls, many at once and
+// answered in any order.
 func TestNoLossIsFoundWhereNoneIs(t *testing.T) {
-	d := open(t, redistest.Start(t))
+	s := redistest.Start(t)
+	d := open(t, s)
 	var told atomic.Int64
 	d.OnLoss(func(string) { told.Add(1) })
 	var wg sync.WaitGroup
-	const callers, applies, size = DefaultPoolSize, 200, 32
+	const calls, callers = 100_000, DefaultPoolSize
+	var sent atomic.Int64
 	for i := range callers {
 		wg.Go(func() {
-			for j := range applies {
-				ops := make([]storage.Op, size)
-				for k := range ops {
-					if k < 3 {
-						ops[k] = &storage.Add{Collection: fmt.Sprint(k), Scope: "s", Member: "m", Deltas: map[string]int64{"n": 1}}
-						continue
-					}
-					ops[k] = in(fmt.Sprint("e:", k), fmt.Sprint(i, " ", j))
-				}
-				if _, err := d.Apply(t.Context(), ops); err != nil {
-					t.Errorf("apply: %v", err)
+			for j := 0; sent.Load() < calls; j++ {
+				id := fmt.Sprint(i, "-", j)
+				_, err := d.Apply(t.Context(), []storage.Op{in("e:s", id), in("e:"+id, "a"), addition("a"), item(id)})
+				_, err2 := d.Take(t.Context(), "i:s", 1)
+				err3 := d.Beat(t.Context(), 0)
+				if err := errors.Join(err, err2, err3); err != nil {
+					t.Error(err)
 					return
 				}
+				sent.Add(5 + partitions + 1)
 			}
 		})
 	}
 	wg.Wait()
 	if n := told.Load(); n > 0 {
-		t.Errorf("%d losses in %d calls", n, callers*applies*size)
+		t.Errorf("%d losses in %d calls", n, sent.Load())
+	}
+	if n := commandCalls(t, s, "evalsha"); n < calls {
+		t.Errorf("only %d calls", n)
 	}
 }
 
