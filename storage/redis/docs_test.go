@@ -22,7 +22,7 @@ func TestDocumentedMarks(t *testing.T) {
 		beat(t, d)
 	}
 	for row, key := range map[string]string{
-		"`afw:{pNN}:g`":  d.keys.marks("p02"),
+		"`afw:{pNN}:g`": d.keys.marks("p02"),
 		"`afw:{c:…}:g`": d.keys.marks(collectionPartition(testCollection)),
 	} {
 		cells := documented(t, row)
