@@ -129,6 +129,7 @@ func (b *batch) call(k keyspace) *call {
 	case aboutDrop:
 		l := k.log(b.name)
 		c = &call{keys: append([]string{l.stream, l.meta, l.ids0, l.ids1}, k.queue(b.name).all()...)}
+	case aboutBeat: // no operation is about it
 	}
 	c.about, c.partition = b.about, partitionFor(b.about, b.name)
 	return c

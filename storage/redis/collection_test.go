@@ -114,7 +114,7 @@ func debuggable(t *testing.T) *redistest.Server {
 // leaves too.
 func digest(s *redistest.Server, d *Driver) any {
 	for _, partition := range append(d.marks.known(), partitionNames[:]...) {
-		_, _ = s.Do(context.Background(), "HDEL", d.keys.marks(partition), "d:"+d.marks.driver.String())
+		_, _ = s.Do(context.Background(), "HDEL", d.keys.marks(partition), "d:"+d.marks.driver)
 	}
 	return s.MustDo("DEBUG", "DIGEST")
 }

@@ -58,7 +58,7 @@ local function before(a, b)
   return #a < #b
 end
 
-local subject, tag, expect = table.remove(ARGV), tonumber(table.remove(ARGV)), table.remove(ARGV)
+local subject, tag, expect = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV)
 local driver, marks = 'd:' .. table.remove(ARGV), table.remove(KEYS)
 -- Read before anything is written, which also looks at the type of the key.
 local mark = redis.call('HGET', marks, driver) or ''

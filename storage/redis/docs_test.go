@@ -39,7 +39,7 @@ func TestDocumentedMarks(t *testing.T) {
 			switch kind {
 			case "d":
 				kind = "`d:<driver>`"
-				if writes, err := parseMark(value); err != nil || len(writes) != markWrites || of != d.marks.driver.String() {
+				if writes, err := parseMark(value); err != nil || len(writes) != markWrites || of != d.marks.driver {
 					t.Errorf("%s is %v", name, value)
 				}
 			case "p":

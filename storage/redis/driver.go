@@ -64,7 +64,7 @@ func New(o Options) (*Driver, error) {
 		timeout:   o.Timeout,
 		log:       o.Logger,
 		liveEvery: liveEvery,
-		marks:     newMarks(),
+		marks:     newMarks(keyspace{prefix: o.KeyPrefix}),
 		onLoss:    func(string) {},
 	}
 	if len(target.cluster) > 0 {

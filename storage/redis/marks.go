@@ -41,7 +41,8 @@ const (
 // after the loss that were all sent before that write was answered, for a loss to
 // be overlooked.
 type marks struct {
-	driver storage.Producer
+	driver string
+	keys   keyspace
 
 	mu   sync.Mutex
 	last int64 // the highest tag that was used, or number that was seen
@@ -50,6 +51,7 @@ type marks struct {
 
 // mark is what is known of the mark in one partition.
 type mark struct {
+	key    string
 	writes []write // the last that were answered, at most markWrites, by number
 	turn   int     // how many answers there were
 	used   int64   // the tag of the last call that was no beat
@@ -71,10 +73,10 @@ type sent struct {
 	turn int
 }
 
-func newMarks() *marks {
-	m := &marks{driver: storage.NewProducer(), of: map[string]*mark{}}
+func newMarks(k keyspace) *marks {
+	m := &marks{driver: storage.NewProducer().String(), keys: k, of: map[string]*mark{}}
 	for _, name := range partitionNames {
-		m.of[name] = &mark{}
+		m.of[name] = &mark{key: k.marks(name)}
 	}
 	return m
 }
@@ -95,7 +97,7 @@ func (d *Driver) carryOut(ctx context.Context, calls []*call) {
 func (d *Driver) compare(ctx context.Context, calls []*call) []string {
 	before := make([]sent, len(calls))
 	for i, c := range calls {
-		before[i] = d.marks.stamp(c, d.keys)
+		before[i] = d.marks.stamp(c)
 	}
 	writeScript.run(ctx, d.write, calls)
 	var lost []string
@@ -109,13 +111,13 @@ func (d *Driver) compare(ctx context.Context, calls []*call) []string {
 }
 
 // stamp completes a call by what the script needs for the mark.
-func (m *marks) stamp(c *call, k keyspace) sent {
+func (m *marks) stamp(c *call) sent {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	own := m.of[c.partition]
 	if own == nil {
 		m.makeRoom()
-		own = &mark{}
+		own = &mark{key: m.keys.marks(c.partition)}
 		m.of[c.partition] = own
 	}
 	m.last++
@@ -126,8 +128,8 @@ func (m *marks) stamp(c *call, k keyspace) sent {
 	if n := len(own.writes); n > 0 {
 		expect = own.writes[n-1].String()
 	}
-	c.keys = append(c.keys, k.marks(c.partition))
-	c.args = append(c.args, m.driver.String(), expect, m.last, string(c.about))
+	c.keys = append(c.keys, own.key)
+	c.args = append(c.args, m.driver, expect, m.last, string(c.about))
 	return sent{mark: own, turn: own.turn}
 }
 
@@ -182,14 +184,14 @@ func (m *marks) settle(c *call, before sent) (lost bool) {
 	c.reply = parts[2]
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n := len(writes); n > 0 {
-		m.last = max(m.last, writes[n-1].number)
+	if len(writes) > 0 {
+		m.last = max(m.last, writes[0].number)
 	}
 	return before.mark.answered(before.turn, writes, noted)
 }
 
-// parseMark reads <number>/<tag> of each write; what else there is, is when the last
-// one was noted.
+// parseMark reads <number>/<tag> of each write, the newest first; what else there is,
+// is when that one was noted.
 func parseMark(v any) ([]write, error) {
 	s, ok := v.(string)
 	if !ok {
@@ -223,7 +225,7 @@ func (k *mark) answered(turn int, mark []write, noted int64) (lost bool) {
 		}
 	}
 	if noted > 0 {
-		k.know(mark[len(mark)-1])
+		k.know(mark[0])
 	}
 	k.turn++
 	return lost
@@ -233,10 +235,10 @@ func (k *mark) answered(turn int, mark []write, noted int64) (lost bool) {
 func (k *mark) lacks(turn int, mark []write) bool {
 	var oldest, newest int64
 	if len(mark) > 0 {
-		newest = mark[len(mark)-1].number
+		newest = mark[0].number
 	}
 	if len(mark) >= markWrites {
-		oldest = mark[0].number
+		oldest = mark[len(mark)-1].number
 	}
 	return slices.ContainsFunc(k.writes, func(w write) bool {
 		switch {

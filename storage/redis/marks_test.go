@@ -70,7 +70,7 @@ const inFlight = markWrites / 2
 
 func newModel(seed uint64) *model {
 	r := rand.New(rand.NewPCG(seed, 5)) //nolint:gosec // no secret
-	return &model{rand: r, marks: newMarks(), losses: seed%4 > 0, answered: map[int]bool{}}
+	return &model{rand: r, marks: newMarks(keyspace{}), losses: seed%4 > 0, answered: map[int]bool{}}
 }
 
 func (m *model) step() {
@@ -98,7 +98,7 @@ func (m *model) send() {
 	}
 	m.writes++
 	c := &call{about: aboutLog, partition: "p00"}
-	m.flights = append(m.flights, &flight{call: c, sent: m.marks.stamp(c, keyspace{}), write: m.writes})
+	m.flights = append(m.flights, &flight{call: c, sent: m.marks.stamp(c), write: m.writes})
 }
 
 // carryOut does what mark.lua does, for one call that is on its way.
@@ -134,13 +134,11 @@ func raised(mark, expect string, tag int64) (string, bool) {
 	number, known := int64(0), expect == "" || slices.Contains(writes, expect)
 	numberOf := func(s string) (n int64) { _, _ = fmt.Sscanf(s, "%d", &n); return n }
 	if n := len(writes); n > 0 {
-		number = numberOf(writes[n-1])
-		known = known || n == markWrites && numberOf(expect) < numberOf(writes[0])
+		number = numberOf(writes[0])
+		known = known || n == markWrites && numberOf(expect) < numberOf(writes[n-1])
 	}
-	if len(writes) == markWrites {
-		writes = writes[1:]
-	}
-	return strings.Join(append(writes, write{number: max(number+1, tag), tag: tag}.String()), " "), known
+	own := write{number: max(number+1, tag), tag: tag}.String()
+	return strings.Join(append([]string{own}, writes[:min(len(writes), markWrites-1)]...), " "), known
 }
 
 // answer delivers one answer.
@@ -250,7 +248,7 @@ func TestMarksOfDriversAreBounded(t *testing.T) {
 		key := drivers[0].keys.marks(partition)
 		n := 0
 		for i, d := range drivers {
-			there := s.MustDo("HEXISTS", key, "d:"+d.marks.driver.String()) == int64(1)
+			there := s.MustDo("HEXISTS", key, "d:"+d.marks.driver) == int64(1)
 			if there {
 				n++
 			}
@@ -276,9 +274,9 @@ func TestRepliesWithoutMarks(t *testing.T) {
 		[]any{"x/1", int64(1), "OK"},
 		[]any{"", int64(1), "OK"},
 	} {
-		m := newMarks()
+		m := newMarks(keyspace{})
 		c := &call{partition: "p00"}
-		s := m.stamp(c, keyspace{})
+		s := m.stamp(c)
 		c.reply = reply
 		if m.settle(c, s) || c.reply != nil || !Counts(opError(c.err)) {
 			t.Errorf("%v is %v, %v", reply, c.reply, c.err)

@@ -235,7 +235,7 @@ func TestDriversDoNotDisturbEachOther(t *testing.T) {
 	beat(t, b)
 	la.told(t)
 	lb.told(t)
-	s.MustDo("HDEL", a.keys.marks("p02"), "d:"+b.marks.driver.String())
+	s.MustDo("HDEL", a.keys.marks("p02"), "d:"+b.marks.driver)
 	beat(t, a)
 	beat(t, b)
 	la.told(t)
