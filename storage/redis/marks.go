@@ -30,7 +30,8 @@ const (
 // each write has a higher one than those before it in its mark. So a mark must have
 //   - every write with a number not above its own last one, because such a write
 //     cannot have been carried out later, and
-//   - every write that had been answered when the call was sent.
+//   - every write that had been answered when the call was sent. The last of them
+//     goes along with the call, and the script looks for it.
 //
 // As long as nothing is lost both always hold. When something is lost, calls that
 // were on their way may be carried out afterwards and reach the same numbers again,
@@ -53,24 +54,14 @@ type marks struct {
 type mark struct {
 	key    string
 	writes []write // the last that were answered, at most markWrites, by number
-	turn   int     // how many answers there were
 	used   int64   // the tag of the last call that was no beat
 }
 
 // write is one write of this driver.
-type write struct {
-	number, tag int64
-	turn        int // how many answers there were before its own
-}
+type write struct{ number, tag int64 }
 
 func (w write) String() string {
 	return strconv.FormatInt(w.number, 10) + "/" + strconv.FormatInt(w.tag, 10)
-}
-
-// sent is how much was known of a mark when a call was sent.
-type sent struct {
-	mark *mark
-	turn int
 }
 
 func newMarks(k keyspace) *marks {
@@ -95,14 +86,13 @@ func (d *Driver) carryOut(ctx context.Context, calls []*call) {
 
 // compare runs calls and tells of the losses that their answers show.
 func (d *Driver) compare(ctx context.Context, calls []*call) []string {
-	before := make([]sent, len(calls))
-	for i, c := range calls {
-		before[i] = d.marks.stamp(c)
+	for _, c := range calls {
+		d.marks.stamp(c)
 	}
 	writeScript.run(ctx, d.write, calls)
 	var lost []string
-	for i, c := range calls {
-		if d.marks.settle(c, before[i]) && !slices.Contains(lost, c.partition) {
+	for _, c := range calls {
+		if d.marks.settle(c) && !slices.Contains(lost, c.partition) {
 			lost = append(lost, c.partition)
 			d.onLoss(c.partition)
 		}
@@ -111,7 +101,7 @@ func (d *Driver) compare(ctx context.Context, calls []*call) []string {
 }
 
 // stamp completes a call by what the script needs for the mark.
-func (m *marks) stamp(c *call) sent {
+func (m *marks) stamp(c *call) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	own := m.of[c.partition]
@@ -130,7 +120,7 @@ func (m *marks) stamp(c *call) sent {
 	}
 	c.keys = append(c.keys, own.key)
 	c.args = append(c.args, m.driver, expect, m.last, string(c.about))
-	return sent{mark: own, turn: own.turn}
+	c.mark = own
 }
 
 // makeRoom forgets the collection not written to for the longest time when there
@@ -166,7 +156,7 @@ func (m *marks) known() []string {
 
 // settle takes the mark off the reply to a call and reports whether it shows a
 // loss. A reply without one is none.
-func (m *marks) settle(c *call, before sent) (lost bool) {
+func (m *marks) settle(c *call) (lost bool) {
 	if c.reply == nil {
 		return false
 	}
@@ -187,7 +177,7 @@ func (m *marks) settle(c *call, before sent) (lost bool) {
 	if len(writes) > 0 {
 		m.last = max(m.last, writes[0].number)
 	}
-	return before.mark.answered(before.turn, writes, noted)
+	return c.mark.answered(writes, noted)
 }
 
 // parseMark reads <number>/<tag> of each write, the newest first; what else there is,
@@ -213,12 +203,14 @@ func parseMark(v any) ([]write, error) {
 	return writes, nil
 }
 
-// answered compares what is known with the mark that a call has answered, which was
-// sent after so many turns, and reports whether something is lost.
-func (k *mark) answered(turn int, mark []write, noted int64) (lost bool) {
-	// What was written without being noted could be lost again unseen, so it counts
-	// as lost, also where the loss itself was told meanwhile.
-	if lost = noted < 0 || k.lacks(turn, mark); lost {
+// answered compares what is known with the mark that a call has answered, whose first
+// write is the call's own if noted is 1, and reports whether something is lost.
+func (k *mark) answered(mark []write, noted int64) (lost bool) {
+	// With -1 Redis has found that the mark lacks the last write that had been
+	// answered when the call was sent. What the call has written is not noted then and
+	// could be lost again unseen, so it counts as lost, also where that loss was told
+	// meanwhile.
+	if lost = noted < 0 || k.lacks(mark); lost {
 		k.writes = k.writes[:0]
 		for _, w := range mark {
 			k.know(w)
@@ -227,33 +219,25 @@ func (k *mark) answered(turn int, mark []write, noted int64) (lost bool) {
 	if noted > 0 {
 		k.know(mark[0])
 	}
-	k.turn++
 	return lost
 }
 
-// lacks reports whether mark lacks a write that it must have.
-func (k *mark) lacks(turn int, mark []write) bool {
-	var oldest, newest int64
-	if len(mark) > 0 {
-		newest = mark[0].number
+// lacks reports whether mark lacks a write that it must have because of its number.
+func (k *mark) lacks(mark []write) bool {
+	if len(mark) == 0 {
+		return false
 	}
+	oldest, newest := int64(0), mark[0].number
 	if len(mark) >= markWrites {
 		oldest = mark[len(mark)-1].number
 	}
 	return slices.ContainsFunc(k.writes, func(w write) bool {
-		switch {
-		case w.number < oldest:
-			return false
-		case w.number > newest:
-			return w.turn < turn
-		}
-		return !slices.ContainsFunc(mark, func(m write) bool { return m.number == w.number && m.tag == w.tag })
+		return w.number >= oldest && w.number <= newest && !slices.Contains(mark, w)
 	})
 }
 
-// know adds a write that is answered now.
+// know adds a write that was answered.
 func (k *mark) know(w write) {
-	w.turn = k.turn
 	i, there := slices.BinarySearchFunc(k.writes, w, func(a, b write) int {
 		return cmp.Or(cmp.Compare(a.number, b.number), cmp.Compare(a.tag, b.tag))
 	})

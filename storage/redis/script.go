@@ -37,6 +37,7 @@ type call struct {
 	// Of one that writes, see [Driver.carryOut].
 	about     subject
 	partition string
+	mark      *mark // of the partition, while it is sent
 
 	addr   string // where a redirect sends it, if set
 	asking bool   // only this once: its slot is being moved there
