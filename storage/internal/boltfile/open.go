@@ -28,13 +28,16 @@ const (
 // ErrCorrupt is wrapped by what says that the file cannot be used any more.
 var ErrCorrupt = errors.New("the file is corrupt")
 
-// Opener opens one file of one directory. All fields but OpenFile are needed.
+// Opener opens one file of one directory. Dir, Name, What, Loss and Log are needed.
 type Opener struct {
 	Dir  string
 	Name string // of the file in Dir
 	What string // the file in messages: "event file"
 	Loss string // what a corrupt one means, at the end of a sentence: "history starts empty"
 	Log  *zap.Logger
+	// CheckPages checks where each page points to also when the file was closed in
+	// order: then damage cannot lead bbolt astray. It reads the whole file.
+	CheckPages bool
 	// OpenFile opens the file; nil is os.OpenFile. Tests replace it.
 	OpenFile func(string, int, os.FileMode) (*os.File, error)
 }
@@ -111,7 +114,10 @@ func (o Opener) open(found *Found, check bool, prepare func(*File) error) (*File
 }
 
 func (o Opener) examine(f *File, whole bool) error {
-	if !whole {
+	switch {
+	case !whole && o.CheckPages:
+		return f.checkPages()
+	case !whole:
 		return f.checkSize()
 	}
 	start := time.Now()
