@@ -33,7 +33,9 @@ func (d *cachedDocument) alive(now time.Time) bool { return d != nil && d.found 
 
 // wasAlive reports whether it was there when a write that was sent came to the
 // backend: no read has shown it since.
-func (d *cachedDocument) wasAlive(sent uint64, now time.Time) bool { return d.alive(now) && d.read <= sent }
+func (d *cachedDocument) wasAlive(sent uint64, now time.Time) bool {
+	return d.alive(now) && d.read <= sent
+}
 
 // forget takes the spans in which it stands with it: they cannot be answered.
 func (d *cachedDocument) forget(c *documents) {
