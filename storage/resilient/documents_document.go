@@ -2,6 +2,7 @@ package resilient
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
@@ -118,8 +119,7 @@ func (c *documents) see(col *cachedCollection, id string, d storage.Document, fo
 // contradict forgets what is known of a document that another node has changed. Of
 // the lists only that of all documents is sure to have it still, if it is there.
 func (c *documents) contradict(doc *cachedDocument, found bool) {
-	for i := len(doc.spans) - 1; i >= 0; i-- {
-		s := doc.spans[i]
+	for _, s := range slices.Clone(doc.spans) {
 		if found && s.of.value == (indexValue{}) {
 			continue
 		}
@@ -301,8 +301,8 @@ func (c *documents) del(col *cachedCollection, op *storage.Del, sent uint64, now
 		return
 	}
 	if old != nil {
-		for i := len(old.spans) - 1; i >= 0; i-- {
-			old.spans[i].change(c, old, sent)
+		for _, s := range slices.Clone(old.spans) {
+			s.change(c, old, sent)
 		}
 	}
 	c.set(col, op.ID, cachedDocument{})

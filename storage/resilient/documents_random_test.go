@@ -26,7 +26,7 @@ func TestDocumentsRandom(t *testing.T) {
 	for _, x := range []traits{
 		{}, {ttl: true}, {bounds: true, plain: true}, {small: true}, {cross: true}, {cross: true, small: true},
 	} {
-		for i := range uint64(12) {
+		for i := range uint64(6) {
 			t.Run(fmt.Sprintf("%+v seed=%d", x, seed+i), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					r := newMirrored(t, seed+i, x)

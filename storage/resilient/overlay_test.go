@@ -167,7 +167,7 @@ func TestOverlayCounters(t *testing.T) {
 // after they were carried out.
 func TestOverlayRandom(t *testing.T) {
 	base := uint64(time.Now().UnixNano())
-	for i := range uint64(40) {
+	for i := range uint64(15) {
 		t.Run(fmt.Sprintf("seed=%d", base+i), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { overlayRun(t, base+i) })
 		})
