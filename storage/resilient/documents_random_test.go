@@ -29,7 +29,7 @@ func TestDocumentsRandom(t *testing.T) {
 		for i := range uint64(6) {
 			t.Run(fmt.Sprintf("%+v seed=%d", x, seed+i), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					r := newMirrored(t, seed+i, x)
+					r := newShadowed(t, seed+i, x)
 					defer r.driver.Close()
 					r.run()
 				})
@@ -58,7 +58,7 @@ type shadowed struct {
 
 const mirrorCollection = "c"
 
-func newMirrored(t *testing.T, seed uint64, x traits) *shadowed {
+func newShadowed(t *testing.T, seed uint64, x traits) *shadowed {
 	r := &shadowed{
 		T: t, traits: x, Rand: rand.New(rand.NewPCG(seed, 3)),
 		driver: memory.New(memory.Options{}), cache: newDocuments(0), stamp: time.Now().UnixMicro(),

@@ -178,7 +178,7 @@ func TestOverlayRandom(t *testing.T) {
 }
 
 func overlayRun(t *testing.T, seed uint64) {
-	r := newMirrored(t, seed, traits{plain: true})
+	r := newShadowed(t, seed, traits{plain: true})
 	defer r.driver.Close()
 	for range 30 {
 		r.write()
@@ -203,7 +203,7 @@ func overlayRun(t *testing.T, seed uint64) {
 
 // pendingOp is an operation as the journal has them: with the highest stamp, and in
 // a scope that is ranked, ranked.
-func (r *mirrored) pendingOp() storage.Op {
+func (r *shadowed) pendingOp() storage.Op {
 	r.stamp++
 	stamp := storage.Stamp{Micros: r.stamp, Producer: 1}
 	switch r.IntN(3) {
@@ -219,7 +219,7 @@ func (r *mirrored) pendingOp() storage.Op {
 
 // overlayCheck reads with the pending writes, and answers what compares that with the
 // driver's own answer.
-func (r *mirrored) overlayCheck(pending []storage.Op) func() {
+func (r *shadowed) overlayCheck(pending []storage.Op) func() {
 	switch r.IntN(3) {
 	case 0:
 		id := r.id()

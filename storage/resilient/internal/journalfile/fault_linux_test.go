@@ -47,7 +47,7 @@ func TestDiskFull(t *testing.T) {
 	f, disk, logged := openFaulty(t)
 	first := f.top + 1
 	commit(t, f, Batch{Records: entries(first, first+2)})
-	b := Batch{Records: entries(first+3, first+9), Delete: []uint64{first}, Shipped: map[string]uint64{"lane": first}}
+	b := Batch{Records: entries(first+3, first+9), Delete: []uint64{first}}
 	disk.Fill()
 	for range 3 {
 		wantUnavailable(t, f.Commit(b), onFull)
