@@ -110,8 +110,8 @@ func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 	h.connections.init()
 	h.fills.setLimit(maxFills)
 	h.SetLimits(cfg.Limits)
-	h.cancelStatus = cfg.Backend.OnStatus(h.onStatus)
 	h.degraded.Store(cfg.Backend.Status().Degraded)
+	h.cancelStatus = cfg.Backend.OnStatus(h.onStatus)
 	h.tasks.run(h.followGrowth)
 	h.tasks.run(h.keepTime)
 	return h

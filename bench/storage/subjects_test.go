@@ -89,7 +89,8 @@ func newRedis(b *testing.B, r *redistest.Server) storage.Driver {
 }
 
 // newJournaled is Redis as the hub uses it: the journal's shipper makes the batches.
-func newJournaled(b *testing.B, r *redistest.Server) storage.Driver {
+// Without a directory the journal is in memory.
+func newJournaled(b *testing.B, r *redistest.Server, dir string) storage.Driver {
 	b.Helper()
 	d, err := redis.New(redis.Options{URL: r.URL()})
 	if err != nil {
@@ -100,7 +101,7 @@ func newJournaled(b *testing.B, r *redistest.Server) storage.Driver {
 		b.Fatal(err)
 	}
 	// A busy machine may be slower than 250 ms; that is not what is measured.
-	j, err := resilient.NewJournaled(resilient.JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{br}, AckAfter: 10 * time.Second})
+	j, err := resilient.NewJournaled(resilient.JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{br}, AckAfter: 10 * time.Second, Dir: dir})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -44,7 +44,6 @@ func (j *Journaled) accept(ops []storage.Op) (claims []claim, err error) {
 func (j *Journaled) wakeFor(claims []claim) {
 	if j.file != nil {
 		j.wakeCommitter()
-		return
 	}
 	for _, c := range claims {
 		if c.e != nil {
@@ -119,7 +118,7 @@ func (j *Journaled) answer(c claim, op storage.Op, hurry bool) (r storage.Result
 	switch {
 	case e.err != nil:
 		return storage.Result{Err: e.err}, true, nil, nil
-	case e.placed && (e.in == nil || e.inBackend()):
+	case e.placed && e.durable && (e.in == nil || e.inBackend()):
 		return e.storedResult(c.repeat), true, nil, nil
 	case e.chain.aside:
 		return storage.Result{Err: errAside}, true, nil, nil

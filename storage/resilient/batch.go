@@ -22,7 +22,10 @@ type batch struct {
 func (l *lane) take(most int, bytes int64) (b batch) {
 	var size int64
 	for _, c := range l.queue {
-		for i, e := range c.entries[c.ship:c.durable] {
+		for i, e := range c.unshipped() {
+			if !l.owner.journal.maySend(e) {
+				break
+			}
 			if len(b.entries) > 0 && (len(b.entries) >= most || size+e.size > bytes) {
 				return b
 			}

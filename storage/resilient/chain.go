@@ -8,18 +8,17 @@ import (
 )
 
 // chain is what the journal knows of one target. Its entries are in the order in
-// which they were accepted: those before ship are in the backend, those from
-// durable on not yet in the journal's file. Entries of an earlier run of this node
-// have another producer, and come first.
+// which they were accepted, those before ship are in the backend. Entries of an
+// earlier run of this node have another producer, and come first.
 type chain struct {
 	target
 	owner     *journal
 	lane      *lane
 	partition string // of the backend; "" if it tells of none
 
-	entries       []*entry
-	ship, durable int
-	writes        map[string]*entry // by document, the last one that is not in the backend
+	entries []*entry
+	ship    int
+	writes  map[string]*entry // by document, the last one that is not in the backend
 
 	producer storage.Producer // of entries to come
 	last     uint64           // the last number given
@@ -43,7 +42,9 @@ type chain struct {
 }
 
 // shippable reports whether the shipper has work here.
-func (c *chain) shippable() bool { return c.ship < c.durable && !c.gapped && !c.aside }
+func (c *chain) shippable() bool {
+	return c.ship < len(c.entries) && !c.gapped && !c.aside && c.owner.maySend(c.entries[c.ship])
+}
 
 // unshipped are the entries that are not in the backend.
 func (c *chain) unshipped() []*entry { return c.entries[c.ship:] }
@@ -169,9 +170,6 @@ func (c *chain) removeAt(i int) {
 	}
 	if i < c.ship {
 		c.ship--
-	}
-	if i < c.durable {
-		c.durable--
 	}
 	if len(c.entries) == 0 {
 		c.entries = nil

@@ -155,13 +155,17 @@ func (j *Journaled) write(w *write) (ok bool) {
 		return false
 	}
 	j.mu.Lock()
+	relieved := j.journal.careful
+	j.journal.careful = false
 	lanes := map[*lane]struct{}{}
 	for _, e := range w.entries {
 		if e.in == nil {
 			continue // dropped while it was written
 		}
 		j.journal.secured(e)
-		lanes[e.chain.lane] = struct{}{}
+		if relieved {
+			lanes[e.chain.lane] = struct{}{}
+		}
 	}
 	for _, e := range w.placed {
 		if e.in == &j.journal.shipped {
@@ -199,8 +203,10 @@ func (w *write) answer(err error) {
 	}
 }
 
-// unwritten takes back what the file did not take, and what was accepted behind
-// it: none of it was acknowledged or sent.
+// unwritten deals with what the file did not take, and what was accepted behind it:
+// none of it was acknowledged, and all of it is refused. What was not sent to the
+// backend either is taken back. What was sent may be there, so its number is used;
+// the same id again is another entry, which the backend recognises.
 func (j *Journaled) unwritten(w *write, err error) {
 	err = refusal(err)
 	j.mu.Lock()
@@ -208,9 +214,17 @@ func (j *Journaled) unwritten(w *write, err error) {
 	back := append(w.entries, k.fresh...)
 	k.fresh = nil
 	for i := len(back) - 1; i >= 0; i-- {
-		if back[i].in != nil {
-			k.takeBack(back[i], err)
+		switch e := back[i]; {
+		case e.in == nil:
+		case e.sent:
+			k.disown(e, err)
+		default:
+			k.takeBack(e, err)
 		}
+	}
+	k.careful = true
+	for _, l := range j.lanes {
+		l.prune()
 	}
 	k.placed = append(w.placed, k.placed...)
 	k.deletes = append(w.batch.Delete, k.deletes...)
@@ -229,6 +243,13 @@ func (k *journal) takeBack(e *entry, err error) {
 		c.last--
 	}
 	k.discard(e, err)
+}
+
+// disown refuses an entry that may be in the backend.
+func (k *journal) disown(e *entry, err error) {
+	e.err = err
+	delete(k.ids, idKey{e.chain.target, e.id})
+	e.settled()
 }
 
 // refusal is the error of the file as callers get it.

@@ -34,6 +34,8 @@ type journal struct {
 	ids      map[idKey]*entry
 	seq      uint64 // the last place given
 
+	careful bool // the file has not taken what it was told last
+
 	// What the file does not have yet.
 	fresh   []*entry  // accepted, in order
 	notices []*notice // other records that somebody waits for
@@ -120,8 +122,12 @@ func (j *journal) sweep() {
 	j.newProducer()
 }
 
-// add numbers op and keeps it until it is in the file; without a file it is queued
-// at once. The caller has seen to it that there is room.
+// maySend reports whether an entry may go to the backend: while it is on its way to
+// the file, but not when the file has failed to take what it was told last.
+func (j *journal) maySend(e *entry) bool { return e.durable || !j.careful }
+
+// add numbers op and queues it for the backend and for the file. The caller has
+// seen to it that there is room.
 func (j *journal) add(op storage.Op, now time.Time) *entry {
 	c := j.chain(targetOf(op))
 	j.seq++
@@ -134,11 +140,10 @@ func (j *journal) add(op storage.Op, now time.Time) *entry {
 		e.link = storage.Link{Producer: c.producer, Number: c.last}
 	}
 	j.hold(e)
-	if j.durable {
+	if e.durable = !j.durable; j.durable {
 		j.fresh = append(j.fresh, e)
-	} else {
-		j.secured(e)
 	}
+	c.lane.enqueue(c)
 	j.drop(now)
 	return e
 }
@@ -170,22 +175,21 @@ func (j *journal) hold(e *entry) {
 	}
 }
 
-// secured notes that e, its chain's first one that was not, is in the file.
+// secured notes that e is in the file.
 func (j *journal) secured(e *entry) {
 	e.durable = true
-	e.chain.durable++
-	if j.hot > j.hotBytes {
+	if j.hot > j.hotBytes || e.inBackend() && j.hot > j.hotBytes/2 {
 		j.cool(e)
 	}
 	e.chain.lane.enqueue(e.chain)
-	if e.hurried {
+	if e.hurried || e.placed {
 		e.settled()
 	}
 }
 
 // cool has the operation read from the file when it is needed.
 func (j *journal) cool(e *entry) {
-	if j.durable && e.op != nil {
+	if j.durable && e.durable && e.op != nil {
 		e.op = nil
 		j.hot -= e.size
 	}
@@ -216,7 +220,9 @@ func (j *journal) confirm(e *entry, r storage.Result, now time.Time) {
 	if j.hot > j.hotBytes/2 {
 		j.cool(e)
 	}
-	e.settled()
+	if e.durable {
+		e.settled()
+	}
 }
 
 // ship moves e, its chain's next, to those that are in the backend.
@@ -229,7 +235,6 @@ func (j *journal) ship(e *entry) {
 	j.shipped.pushBack(e)
 	c.wrote(e)
 	c.ship++
-	c.durable = max(c.durable, c.ship)
 	if e.link.Number > c.storedOf(e.link.Producer) {
 		c.setStored(e.link)
 	}
@@ -312,7 +317,7 @@ func (j *journal) empty(c *chain) (held bool) {
 		j.asides--
 	}
 	c.lane.dequeue(c)
-	c.entries, c.ship, c.durable, c.stored, c.rebase = nil, 0, 0, nil, nil
+	c.entries, c.ship, c.stored, c.rebase = nil, 0, nil, nil
 	c.gapped, c.aside = false, false
 	c.unknown()
 	for i, e := range entries {

@@ -61,6 +61,14 @@ func (l *lane) dequeue(c *chain) {
 	}
 }
 
+// prune takes out of the queue what has become not shippable.
+func (l *lane) prune() {
+	l.queue = slices.DeleteFunc(l.queue, func(c *chain) bool {
+		c.queued = c.shippable()
+		return !c.queued
+	})
+}
+
 // look notes whether the breaker is open, and lets waiting callers be acknowledged
 // if so.
 func (l *lane) look() (open bool) {

@@ -114,7 +114,6 @@ func (e *entry) restorePlace(p journalfile.Place, at time.Time) {
 func (k *journal) restoreChains() {
 	var stored []*entry
 	for _, c := range k.chains {
-		c.durable = len(c.entries)
 		c.visible = k.seq
 		last := -1
 		for i, e := range c.entries {

@@ -18,8 +18,9 @@ type observer struct {
 	log    func(Status) // called at every look; may be nil
 	wake   chan struct{}
 
-	mu   sync.Mutex // guards subs
-	subs []*subscriber
+	mu    sync.Mutex // guards what follows
+	subs  []*subscriber
+	fresh bool // somebody has subscribed since the last look
 }
 
 // subscriber is one fn of OnStatus. Its lock is held while fn runs, and taken by
@@ -57,7 +58,7 @@ func (o *observer) run(stop <-chan struct{}) {
 		if o.log != nil {
 			o.log(s)
 		}
-		if s.Degraded != last.Degraded || !slices.Equal(s.Reasons, last.Reasons) {
+		if o.joined() || s.Degraded != last.Degraded || !slices.Equal(s.Reasons, last.Reasons) {
 			o.tell(s)
 		}
 		last = s
@@ -67,6 +68,16 @@ func (o *observer) run(stop <-chan struct{}) {
 			poll.Stop()
 		}
 	}
+}
+
+// joined reports whether somebody has subscribed since the last look. He may have
+// read a status that is over by now and that was never told.
+func (o *observer) joined() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	was := o.fresh
+	o.fresh = false
+	return was
 }
 
 func (o *observer) tell(s Status) {
@@ -87,8 +98,9 @@ func (o *observer) tell(s Status) {
 func (o *observer) subscribe(fn func(Status)) (cancel func()) {
 	sub := &subscriber{fn: fn}
 	o.mu.Lock()
-	o.subs = append(o.subs, sub)
+	o.subs, o.fresh = append(o.subs, sub), true
 	o.mu.Unlock()
+	o.look()
 	return func() {
 		o.mu.Lock()
 		o.subs = slices.DeleteFunc(slices.Clone(o.subs), func(s *subscriber) bool { return s == sub })
