@@ -1,6 +1,7 @@
 package boltfile
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -161,6 +162,7 @@ func TestStructure(t *testing.T) {
 			}
 			checkWith(t, f, page*4096+at, []byte{2, 0, 0, 0})
 			checkWith(t, f, page*4096+at, []byte{0, 0, 0, 0})
+			checkWith(t, f, page*4096+at, binary.NativeEndian.AppendUint32(nil, uint32(page))) // in a circle
 		}
 	}
 	if found < 200 {
