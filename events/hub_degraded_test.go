@@ -110,3 +110,74 @@ func TestHubJoinDegradedUnannounced(t *testing.T) {
 	b.set(func() { b.down = false })
 	f.events("2")
 }
+
+func TestSendable(t *testing.T) {
+	e := storage.LogEntry{Pos: storage.Position{Micros: 5, Seq: 2}, Link: storage.Link{Producer: 1, Number: 2}}
+	reader := storage.Cursor{Epoch: 7, Pos: storage.Position{Micros: 1, Seq: 1}}
+	pending := storage.LogEntry{Link: e.Link, Pending: true}
+	for name, c := range map[string]struct {
+		entry  storage.LogEntry
+		cursor storage.Cursor
+		send   bool
+	}{
+		"in place":                {e, storage.Cursor{Epoch: 7, Pos: e.Pos}, true},
+		"by its part":             {e, reader.With(e.Link), true},
+		"neither":                 {e, reader, false},
+		"pending, by its part":    {pending, reader.With(e.Link), true},
+		"pending, unaccounted":    {pending, reader, false},
+		"pending, from the start": {pending, storage.MicrosCursor(0), false},
+	} {
+		c.entry.Cursor = c.cursor
+		page := storage.LogPage{Entries: []storage.LogEntry{c.entry}, Degraded: true}
+		if got := len(sendable(page)) == 1; got != c.send {
+			t.Errorf("%s: sendable %v", name, got)
+		}
+		page.Degraded = false
+		if len(sendable(page)) != 1 || len(page.Entries) != 1 {
+			t.Errorf("%s: left out of a complete page", name)
+		}
+	}
+}
+
+func TestSubscriberHasBefore(t *testing.T) {
+	at := func(epoch storage.Epoch, micros int64) storage.Cursor {
+		return storage.Cursor{Epoch: epoch, Pos: storage.Position{Micros: micros, Seq: 1}}
+	}
+	link := func(n uint64) storage.Link { return storage.Link{Producer: 1, Number: n} }
+	none := storage.MicrosCursor(9)
+	for name, c := range map[string]struct {
+		s      subscriber
+		topic  storage.Cursor
+		number uint64
+		want   bool
+	}{
+		"the first":              {subscriber{cursor: at(7, 4)}, at(7, 5), 1, true},
+		"seen pending":           {subscriber{cursor: at(7, 4).With(link(2))}, at(7, 5), 3, true},
+		"not the one before":     {subscriber{cursor: at(7, 4).With(link(1))}, at(7, 5), 3, false},
+		"replayed":               {subscriber{cursor: at(7, 4), seen: map[storage.Producer]uint64{1: 2}}, at(7, 5), 3, true},
+		"behind the topic":       {subscriber{cursor: at(7, 4)}, at(7, 5), 3, false},
+		"level with it":          {subscriber{cursor: at(7, 5)}, at(7, 5), 3, true},
+		"level, something left":  {subscriber{cursor: at(7, 5), withheld: true}, at(7, 5), 3, false},
+		"of another epoch":       {subscriber{cursor: at(8, 6)}, at(7, 5), 3, false},
+		"nothing known of epoch": {subscriber{cursor: none}, none, 3, false},
+	} {
+		c.s.topic = &topic{cursor: c.topic}
+		if got := c.s.hasBefore(&delivery{pending: true, link: link(c.number)}); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestTopicInPlace(t *testing.T) {
+	pos := storage.Position{Micros: 5, Seq: 2}
+	e := storage.LogEntry{Pos: pos, Cursor: storage.Cursor{Epoch: 7, Pos: pos}}
+	for _, c := range []struct {
+		epoch storage.Epoch
+		want  bool
+	}{{7, true}, {0, true}, {8, false}} {
+		tp := &topic{cursor: storage.Cursor{Epoch: c.epoch}}
+		if got := tp.inPlace(e); got != c.want {
+			t.Errorf("topic in epoch %s: %v", c.epoch, got)
+		}
+	}
+}

@@ -100,7 +100,7 @@ func (s *subscriber) replay(cursor storage.Cursor, first bool) {
 	case <-s.ctx.Done():
 		return
 	}
-	seen, withheld := make(map[storage.Producer]uint64), false
+	seen := make(map[storage.Producer]uint64)
 	for {
 		page, err := s.readPage(cursor)
 		if s.ctx.Err() != nil {
@@ -113,7 +113,7 @@ func (s *subscriber) replay(cursor storage.Cursor, first bool) {
 		s.open(cursor, page, first)
 		first = false
 		entries := sendable(page)
-		withheld = withheld || len(entries) < len(page.Entries)
+		withheld := len(entries) < len(page.Entries)
 		page.Entries = entries
 		if s.sendPage(entries) != nil {
 			return
@@ -226,7 +226,7 @@ func (s *subscriber) goLive(page storage.LogPage, seen map[storage.Producer]uint
 		return false
 	}
 	s.setMode(modeOwn)
-	s.cursor, s.seen, s.degraded = page.Cursor, maps.Clone(seen), page.Degraded || withheld
+	s.cursor, s.seen, s.degraded = page.Cursor, maps.Clone(seen), page.Degraded
 	s.withheld = withheld
 	for _, d := range kept {
 		if s.takeOwn(d); s.mode != modeOwn {

@@ -179,7 +179,7 @@ func (s *subscriber) takeOwn(d *delivery) {
 // he does, and he would never get them; the replay after the outage has them all.
 func (s *subscriber) hasBefore(d *delivery) bool {
 	at, before := s.topic.cursor, storage.Link{Producer: d.link.Producer, Number: d.link.Number - 1}
-	return before.Number == 0 || s.cursor.Saw(before) || s.seen[before.Producer] >= before.Number ||
+	return s.cursor.Saw(before) || s.seen[before.Producer] >= before.Number || // true of the first
 		!s.withheld && s.cursor.Epoch != 0 && s.cursor.Epoch == at.Epoch && s.cursor.Pos.Micros >= at.Pos.Micros
 }
 

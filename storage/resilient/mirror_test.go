@@ -219,6 +219,24 @@ func TestMirrorRules(t *testing.T) {
 			b.entries[1].Pos.Micros = 5000
 			b.tail(m, 1)
 		}, "7: 1 < 2"},
+		"given away again, before the head in time": {func(m *mirror, b *backlog) {
+			b.tail(m, 3)
+			b.grow(1, other)
+			b.entries[4].Pos.Micros = 1045
+			b.entries[5].Pos.Micros = 1048
+			b.after(m, 5)
+		}, "7: 5 < 6"},
+		"given away again, shorter and later": {func(m *mirror, b *backlog) {
+			b.tail(m, 1)
+			b.entries = b.entries[:4]
+			b.entries[3].Pos.Micros = 2000
+			b.tail(m, 1)
+		}, "7: 3 < 4"},
+		"given away again, the last": {func(m *mirror, b *backlog) {
+			b.tail(m, 1)
+			b.entries[4].Pos.Micros = 2000
+			b.after(m, 5)
+		}, "7: 5 <"},
 		"given away again, next": {func(m *mirror, b *backlog) {
 			b.tail(m, 3)
 			b.entries[4].Pos.Micros += 5

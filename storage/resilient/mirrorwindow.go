@@ -49,8 +49,7 @@ func shownBy(q storage.LogQuery, page storage.LogPage) (w window, ok bool) {
 // that the reader is at the head.
 func showsEnd(q storage.LogQuery, s storage.LogState) bool {
 	c := q.After
-	return c == nil || s.First.Seq == 0 ||
-		c.Pos.Micros >= s.Head.Micros && (c.Epoch == 0 || c.Epoch == s.Epoch)
+	return c == nil || s.First.Seq == 0 || c.Pos.Micros >= s.Head.Micros
 }
 
 // startBefore is the start of a window whose first entry stands at p. Where the entry

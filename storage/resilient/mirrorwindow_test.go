@@ -33,6 +33,7 @@ func TestMirrorWindowAfterAndBefore(t *testing.T) {
 		"the time just before":        {timed(1029), "[3 4 5]", true, "[]"},
 		"a time inside":               {timed(1035), "[4 5]", true, "[3]"},
 		"a time in the future":        {timed(1 << 50), "[]", true, "[3 4 5]"},
+		"no epoch, outside":           {storage.Cursor{Pos: storage.Position{Micros: 1005, Seq: 3}}, "[3 4 5]", false, "[]"},
 		"seen pending":                {link(b.cursor(3), 4), "[5]", true, "[]"},
 		"seen pending, not covered":   {link(b.cursor(0), 4), "[5]", false, "[]"},
 	} {
@@ -58,6 +59,18 @@ func TestMirrorWindowAfterAndBefore(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestMirrorWindowOfWholeLogCoversEverything(t *testing.T) {
+	m, b := newMirror(defaultMirrorBounds), &backlog{epoch: 7}
+	b.grow(2, 1)
+	b.tail(m, 3)
+	w, _ := m.window("a")
+	for _, c := range []storage.Cursor{b.cursor(0), storage.MicrosCursor(0), storage.MicrosCursor(-5)} {
+		if entries, covers := w.after(c); !covers || len(entries) != 2 {
+			t.Errorf("after %s: %s, %v", c, numbers(entries), covers)
+		}
 	}
 }
 
