@@ -394,6 +394,9 @@ func TestDocumentsSpans(t *testing.T) {
 	if joined(docs, ok) != "00000 00000x 00001" {
 		t.Errorf("is %q", joined(docs, ok))
 	}
+	if docs, ok = c.scan("c", "", storage.ScanQuery{Limit: 5000}, cacheTime); !ok || len(docs) != storage.MaxPage {
+		t.Errorf("%d documents in a page", len(docs))
+	}
 	if _, ok = c.scan("c", "", storage.ScanQuery{After: "00999", Limit: 1}, cacheTime); ok {
 		t.Error("what is behind the span is known")
 	}
