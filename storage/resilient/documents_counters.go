@@ -245,7 +245,7 @@ func (c *documents) add(col *cachedCollection, op *storage.Add, sent uint64, now
 		return
 	}
 	m := s.members[op.Member]
-	known := m != nil && m.read <= sent && (!op.IfExists || doc.wasAlive(sent, now))
+	known := m != nil && (!op.IfExists || doc.wasAlive(sent, now))
 	grown := m == nil || m.fields == nil
 	var fields map[string]int64
 	if known {

@@ -199,6 +199,9 @@ func TestDocumentsCounters(t *testing.T) {
 	full := toldCounters(top(2), counterOf("a", 5), counterOf("b", 3))
 	conditional := addOf("", "a", 1)
 	conditional.IfExists = true
+	counted0 := toldCounters(a)
+	trimmed := addOf("", "a", 1)
+	trimmed.TrimFrom, trimmed.TrimTo = "a", "z"
 	unranked := addOf("", "a", 1)
 	unranked.RankBy = ""
 	for name, tt := range map[string]struct {
@@ -237,6 +240,10 @@ func TestDocumentsCounters(t *testing.T) {
 			func(m moment) { m.counted("c", "", a, nil) }, toldWrite(addOf("", "a", 2)))}, q: a, want: "?"},
 		"added, and read meanwhile": {noted: []noted{crossing(
 			wroteLate(addOf("", "a", 2)), toldCounters(a, counterOf("a", 2)))}, q: a, want: "?"},
+		"added if it exists, and that was read meanwhile": {noted: []noted{counted0, crossing(
+			wroteLate(conditional), toldDocument("a", 1))}, q: a, want: "?"},
+		"the first with a rank":   {noted: []noted{toldCounters(top(5)), counted0, toldWrite(addOf("", "a", 2))}, q: top(1), want: "?"},
+		"left without fields":     {noted: []noted{two, toldWrite(trimmed)}, q: top(1), want: "?"},
 		"the backend has lost it": {noted: []noted{two, toldLoss}, q: a, want: "?"},
 		"changed by another node": {noted: []noted{full, toldCounters(a, counterOf("a", 9))}, q: top(1), want: "?"},
 	} {
@@ -318,6 +325,16 @@ func TestScopesAtTheBound(t *testing.T) {
 	if known(c, "a") || known(c, "b") {
 		t.Fatal("one of the two was removed")
 	}
+	c.counted("c", "s", storage.CounterQuery{Member: "b"}, []storage.Counter{counterOf("b", 2)})
+	c.counted("c", "s", storage.CounterQuery{Member: "a"}, nil)
+	c.wrote(bounded("b", 1), cacheTime)
+	if !known(c, "b") {
+		t.Fatal("forgotten although nothing is new")
+	}
+	c.wrote(bounded("a", 1), cacheTime)
+	if known(c, "b") {
+		t.Fatal("the scope was at its bound")
+	}
 	checkDocuments(t, c)
 }
 
@@ -376,6 +393,9 @@ func TestDocumentsSpans(t *testing.T) {
 	docs, ok := c.scan("c", "", storage.ScanQuery{Limit: 3}, cacheTime)
 	if joined(docs, ok) != "00000 00000x 00001" {
 		t.Errorf("is %q", joined(docs, ok))
+	}
+	if docs, ok = c.scan("c", "", storage.ScanQuery{Limit: 5000}, cacheTime); !ok || len(docs) != storage.MaxPage {
+		t.Errorf("%d documents in a page", len(docs))
 	}
 	if _, ok = c.scan("c", "", storage.ScanQuery{After: "00999", Limit: 1}, cacheTime); ok {
 		t.Error("what is behind the span is known")
