@@ -25,8 +25,9 @@ type Hub struct {
 	// How much of each session's events is kept. Default: 1000 events, 24 h.
 	History *History `json:"history,omitempty"`
 
-	// The journal in front of a remote storage. It is always there, in memory:
-	// the only setting says that this is meant.
+	// The journal in front of a remote storage: events are written to it and synced
+	// before they are acknowledged, and it keeps them while the storage is away.
+	// Default: on, in front of a remote storage; another has none.
 	Journal *Journal `json:"journal,omitempty"`
 
 	// The circuit breaker around the storage. Default: on.
@@ -70,11 +71,6 @@ type History struct {
 	Age   caddy.Duration `json:"age,omitempty"`
 }
 
-// Journal is the setting of the journal in front of a remote storage.
-type Journal struct {
-	Off bool `json:"off,omitempty"`
-}
-
 // Watch says which directory's changes become events of which session.
 type Watch struct {
 	Session string `json:"session"`
@@ -106,8 +102,8 @@ func (h *Hub) provision(ctx caddy.Context, name string) error {
 	}
 	h.storage = provider
 	h.info = provider.Describe(name)
-	if h.Journal != nil && !h.info.Remote {
-		return fmt.Errorf("journal: the %s storage has none; it stands only in front of a remote storage", h.info.Driver)
+	if err := h.provisionJournal(name); err != nil {
+		return err
 	}
 	if err := h.check(name); err != nil {
 		return err

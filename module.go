@@ -87,6 +87,9 @@ func (a *App) hold(ctx caddy.Context, name string, h *Hub) error {
 	if err := h.provision(ctx, name); err != nil {
 		return fmt.Errorf("hub %s: %w", name, err)
 	}
+	if err := a.checkJournal(name, h); err != nil {
+		return err
+	}
 	a.held[name] = holdRuntime(name)
 	return nil
 }

@@ -49,7 +49,8 @@ type runtime struct {
 	mu       sync.Mutex // guards what follows, and start against stop
 	users    []*Hub     // the configurations that have started it, oldest first
 	storage  resilient.Storage
-	breaker  *breaker.Breaker // nil: none
+	driver   string             // its name
+	breakers []*breaker.Breaker // none, one, or one for each lane of the storage
 	backend  *backend
 	key      string
 	watchers *watchers
@@ -116,12 +117,12 @@ func (rt *runtime) open(h *Hub) error {
 		return fmt.Errorf("open %s storage: %w", h.info.Driver, err)
 	}
 	t := newTelemetry(rt.name, rt.logger)
-	if rt.breaker, err = newBreaker(h, rt.logger, t, rt.breakerChanged); err != nil {
+	if rt.breakers, err = newBreakers(h, driver, rt.logger, t, rt.breakerChanged); err != nil {
 		t.emitter.close()
 		return errors.Join(err, driver.Close())
 	}
-	if rt.storage, err = protect(driver, h, rt.breaker, rt.logger); err != nil {
-		rt.breaker.Close() // only one with a breaker fails
+	if rt.storage, err = protect(driver, rt.name, h, rt.breakers, rt.logger); err != nil {
+		closeBreakers(rt.breakers)
 		t.emitter.close()
 		return errors.Join(err, driver.Close())
 	}
@@ -130,7 +131,7 @@ func (rt *runtime) open(h *Hub) error {
 	if w, ok := rt.storage.(breakerWatcher); ok {
 		rt.watcher.Store(&w)
 	}
-	rt.key = h.key
+	rt.key, rt.driver = h.key, h.info.Driver
 	rt.backend = &backend{Storage: rt.storage}
 	rt.setHistory(h)
 	rt.watchers = newWatchers(rt)
@@ -142,11 +143,11 @@ func (rt *runtime) open(h *Hub) error {
 	return nil
 }
 
-// breakerWatcher is storage whose status depends on its breaker.
+// breakerWatcher is storage whose status depends on its breakers.
 type breakerWatcher interface{ BreakerChanged() }
 
-// breakerChanged is called by the breaker's hook, which may run before the storage
-// around it is made.
+// breakerChanged is called by the breakers' hooks, which may run before the storage
+// around them is made.
 func (rt *runtime) breakerChanged() {
 	if w := rt.watcher.Load(); w != nil {
 		(*w).BreakerChanged()
@@ -245,9 +246,7 @@ func (rt *runtime) Destruct() error {
 	rt.watchers.stop()
 	rt.closeConnections()
 	err := rt.storage.Close()
-	if rt.breaker != nil {
-		rt.breaker.Close()
-	}
+	closeBreakers(rt.breakers)
 	rt.telemetry.emitter.close()
 	if err != nil {
 		return fmt.Errorf("hub %s: close storage: %w", rt.name, err)
