@@ -62,7 +62,7 @@ type Hub struct {
 	key    string
 	sites  []*events.Site
 	logger *zap.Logger // this configuration's
-	emit   emit        // the same
+	emit   emit        // the same; it works once all apps have started
 }
 
 // History bounds the log of one session.
@@ -109,9 +109,6 @@ func (h *Hub) provision(ctx caddy.Context, name string) error {
 		return err
 	}
 	h.key = h.storageKey()
-	if h.emit, err = newEmit(ctx); err != nil {
-		return fmt.Errorf("load the events app: %w", err)
-	}
 	return h.provisionWatches(ctx)
 }
 

@@ -162,7 +162,6 @@ func (rt *runtime) setHistory(h *Hub) {
 // apply makes the settings of one configuration the current ones.
 func (rt *runtime) apply(h *Hub) {
 	rt.relay.set(h.logger)
-	rt.telemetry.emitter.set(h.emit)
 	rt.setHistory(h)
 	rt.hub.Load().SetLimits(h.limits())
 	rt.watchers.apply(h.Watches)
@@ -185,10 +184,21 @@ func (rt *runtime) stop(h *Hub) error {
 		return nil
 	}
 	if wasCurrent {
-		rt.apply(rt.users[len(rt.users)-1])
+		before := rt.users[len(rt.users)-1]
+		rt.apply(before)
+		rt.telemetry.emitter.set(before.emit)
 	}
 	rt.readmit()
 	return nil
+}
+
+// emitBy has events told by the events app of a configuration that has started.
+func (rt *runtime) emitBy(h *Hub) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if len(rt.users) > 0 && rt.users[len(rt.users)-1] == h {
+		rt.telemetry.emitter.set(h.emit)
+	}
 }
 
 // readmit closes the connections that no site of a running configuration would
