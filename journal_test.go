@@ -184,7 +184,7 @@ func TestBreakerOffShipsTheJournalFirst(t *testing.T) {
 			dir := filepath.Join(o.dir, "data", "caddy", "lifeline", "default", "journal")
 			o.launch(o.write(config))
 			o.awaitEnd()
-			for _, want := range []string{"events wait in the journal in " + dir, "start Redis"} {
+			for _, want := range []string{"events wait in the journal in " + dir + ": ", "make the redis storage available"} {
 				if !strings.Contains(o.log.String(), want) {
 					t.Errorf("%q is missing in\n%s", want, o.log)
 				}
