@@ -57,8 +57,13 @@ func closeBreakers(breakers []*breaker.Breaker) {
 }
 
 // protect wraps a driver: with breakers and journal when it is remote, with a
-// breaker alone when it is local.
+// breaker alone when it is local. What an earlier journal holds is shipped first.
 func protect(d storage.Driver, hub string, h *Hub, breakers []*breaker.Breaker, logger *zap.Logger) (resilient.Storage, error) {
+	if h.info.Remote && (len(breakers) == 0 || h.Journal.Off) {
+		if err := h.drainJournal(hub, d, logger, resilient.Drain); err != nil {
+			return nil, err
+		}
+	}
 	every := h.Breaker.probeEvery()
 	switch {
 	case len(breakers) == 0:
