@@ -40,8 +40,8 @@ func TestDocumentsRandom(t *testing.T) {
 	}
 }
 
-// mirrored is a driver, and what is remembered of it.
-type mirrored struct {
+// shadowed is a driver, and what is remembered of it.
+type shadowed struct {
 	*testing.T
 	traits
 	*rand.Rand
@@ -57,8 +57,8 @@ type mirrored struct {
 
 const mirrorCollection = "c"
 
-func newMirrored(t *testing.T, seed uint64, x traits) *mirrored {
-	r := &mirrored{
+func newMirrored(t *testing.T, seed uint64, x traits) *shadowed {
+	r := &shadowed{
 		T: t, traits: x, Rand: rand.New(rand.NewPCG(seed, 3)),
 		driver: memory.New(memory.Options{}), cache: newDocuments(0), stamp: time.Now().UnixMicro(),
 	}
@@ -75,7 +75,7 @@ func newMirrored(t *testing.T, seed uint64, x traits) *mirrored {
 
 var mirrorScopes = []string{"", "s", "plain"}
 
-func (r *mirrored) ids() []string {
+func (r *shadowed) ids() []string {
 	var ids []string
 	for i := range 12 {
 		ids = append(ids, fmt.Sprintf("id%02d", i))
@@ -83,9 +83,9 @@ func (r *mirrored) ids() []string {
 	return ids
 }
 
-func (r *mirrored) id() string { return r.ids()[r.IntN(12)] }
+func (r *shadowed) id() string { return r.ids()[r.IntN(12)] }
 
-func (r *mirrored) run() {
+func (r *shadowed) run() {
 	for range 400 {
 		switch n := r.IntN(20); {
 		case n < 8:
@@ -107,7 +107,7 @@ func (r *mirrored) run() {
 }
 
 // settle notes all that is not noted yet: reads at any time, writes in their order.
-func (r *mirrored) settle() {
+func (r *shadowed) settle() {
 	for len(r.late)+len(r.reads) > 0 {
 		if len(r.late) > 0 && (len(r.reads) == 0 || r.IntN(2) == 0) {
 			r.late[0]()
@@ -120,7 +120,7 @@ func (r *mirrored) settle() {
 	}
 }
 
-func (r *mirrored) write() {
+func (r *shadowed) write() {
 	sent := r.cache.begin()
 	op := r.operation()
 	results, err := r.driver.Apply(r.Context(), []storage.Op{op})
@@ -138,7 +138,7 @@ func (r *mirrored) write() {
 	}
 }
 
-func (r *mirrored) operation() storage.Op {
+func (r *shadowed) operation() storage.Op {
 	r.stamp++
 	stamp := storage.Stamp{Micros: r.stamp, Producer: 1}
 	if r.IntN(10) == 0 {
@@ -156,7 +156,7 @@ func (r *mirrored) operation() storage.Op {
 	return r.add()
 }
 
-func (r *mirrored) put(stamp storage.Stamp) *storage.Put {
+func (r *shadowed) put(stamp storage.Stamp) *storage.Put {
 	op := &storage.Put{
 		Collection: mirrorCollection, ID: r.id(), Stamp: stamp, Body: fmt.Append(nil, r.stamp),
 		Indexes: map[string]string{"group": fmt.Sprint(r.IntN(2))}, Rank: int64(r.IntN(5)),
@@ -173,7 +173,7 @@ func (r *mirrored) put(stamp storage.Stamp) *storage.Put {
 	return op
 }
 
-func (r *mirrored) add() *storage.Add {
+func (r *shadowed) add() *storage.Add {
 	op := &storage.Add{
 		Collection: mirrorCollection, Scope: mirrorScopes[r.IntN(3)], Member: r.id(),
 		Deltas: map[string]int64{"n": int64(r.IntN(7) - 2)},
@@ -195,7 +195,7 @@ func (r *mirrored) add() *storage.Add {
 }
 
 // read asks the driver something, and tells the cache of it at some time.
-func (r *mirrored) read() {
+func (r *shadowed) read() {
 	begun := r.cache.begin()
 	switch r.IntN(5) {
 	case 0:
@@ -216,7 +216,7 @@ func (r *mirrored) read() {
 	}
 }
 
-func (r *mirrored) scanQuery() (index string, q storage.ScanQuery) {
+func (r *shadowed) scanQuery() (index string, q storage.ScanQuery) {
 	q.Limit = []int{0, 1, 2, 3, 5, 100}[r.IntN(6)]
 	if r.IntN(2) == 0 {
 		q.After = r.id()
@@ -231,14 +231,14 @@ func (r *mirrored) scanQuery() (index string, q storage.ScanQuery) {
 	return "group", q
 }
 
-func (r *mirrored) counterQuery() storage.CounterQuery {
+func (r *shadowed) counterQuery() storage.CounterQuery {
 	if r.IntN(2) == 0 {
 		return storage.CounterQuery{Member: r.id()}
 	}
 	return storage.CounterQuery{Top: 1 + r.IntN(14)}
 }
 
-func (r *mirrored) get(id string) (storage.Document, bool) {
+func (r *shadowed) get(id string) (storage.Document, bool) {
 	d, err := r.driver.Get(r.Context(), mirrorCollection, id)
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		r.Fatal(err)
@@ -246,7 +246,7 @@ func (r *mirrored) get(id string) (storage.Document, bool) {
 	return d, err == nil
 }
 
-func (r *mirrored) scan(index string, q storage.ScanQuery) []storage.Document {
+func (r *shadowed) scan(index string, q storage.ScanQuery) []storage.Document {
 	docs, err := r.driver.Scan(r.Context(), mirrorCollection, index, q)
 	if err != nil {
 		r.Fatal(err)
@@ -254,7 +254,7 @@ func (r *mirrored) scan(index string, q storage.ScanQuery) []storage.Document {
 	return docs
 }
 
-func (r *mirrored) counters(scope string, q storage.CounterQuery) []storage.Counter {
+func (r *shadowed) counters(scope string, q storage.CounterQuery) []storage.Counter {
 	counters, err := r.driver.Counters(r.Context(), mirrorCollection, scope, q)
 	if err != nil {
 		r.Fatal(err)
@@ -263,7 +263,7 @@ func (r *mirrored) counters(scope string, q storage.CounterQuery) []storage.Coun
 }
 
 // compare asks both for everything.
-func (r *mirrored) compare() {
+func (r *shadowed) compare() {
 	now := time.Now()
 	for _, id := range r.ids() {
 		d, found, ok := r.cache.get(mirrorCollection, id, now)
@@ -284,7 +284,7 @@ func (r *mirrored) compare() {
 	checkDocuments(r.T, r.cache)
 }
 
-func (r *mirrored) check(ok bool, what string, got, want any) {
+func (r *shadowed) check(ok bool, what string, got, want any) {
 	r.asked++
 	if !ok {
 		return

@@ -17,13 +17,13 @@ import (
 // numbers as varints, names behind their length, and at the end a checksum of the
 // Seq and of all before it: bbolt has none of its own.
 const (
-	encAppend  = 1
-	encPut     = 2
-	encDel     = 3
-	encPush    = 4
-	encAdd     = 5
-	encTaken   = 6
-	encDropped = 7
+	encAppend = 1
+	encPut    = 2
+	encDel    = 3
+	encPush   = 4
+	encAdd    = 5
+	encTaken  = 6
+	encPlaced = 7
 )
 
 // Flags of operations.
@@ -81,9 +81,9 @@ func encodeBody(r Record) ([]byte, error) {
 			w.uint(seq)
 		}
 		return w.b, nil
-	case Dropped:
-		w := begin(encDropped, r.At, len(r.Name))
-		w.name(r.Name)
+	case Placed:
+		w := begin(encPlaced, r.At, 32*len(r.Places))
+		w.places(r.Places)
 		return w.b, nil
 	}
 	return nil, fmt.Errorf("kind %d is not known", r.Kind)
@@ -226,6 +226,35 @@ func (r *reader) add() *storage.Add {
 	return op
 }
 
+// Places are mostly of one epoch and close together: what is written is the
+// difference to the one before.
+func (w *writer) places(places []Place) {
+	w.uint(uint64(len(places)))
+	var last Place
+	for _, p := range places {
+		w.int(int64(p.Seq - last.Seq)) //nolint:gosec // comes back as it was
+		w.uint(uint64(p.Epoch ^ last.Epoch))
+		w.int(p.Pos.Micros - last.Pos.Micros)
+		w.uint(p.Pos.Seq)
+		w.flags(p.Foreign, false, false)
+		last = p
+	}
+}
+
+func (r *reader) places() (places []Place) {
+	var last Place
+	for range r.count() {
+		var p Place
+		p.Seq = last.Seq + uint64(r.int()) //nolint:gosec // see above
+		p.Epoch = last.Epoch ^ storage.Epoch(r.uint())
+		p.Pos = storage.Position{Micros: last.Pos.Micros + r.int(), Seq: r.uint()}
+		p.Foreign = r.flags(flagRebase) != 0
+		places = append(places, p)
+		last = p
+	}
+	return places
+}
+
 func decodeBody(seq uint64, b []byte) (Record, error) {
 	r := reader{b: b}
 	encoding := r.byte()
@@ -246,9 +275,9 @@ func decodeBody(seq uint64, b []byte) (Record, error) {
 		for range r.count() {
 			record.Seqs = append(record.Seqs, r.uint())
 		}
-	case encDropped:
-		record.Kind = Dropped
-		record.Name = r.name()
+	case encPlaced:
+		record.Kind = Placed
+		record.Places = r.places()
 	default:
 		return Record{}, fmt.Errorf("encoding %d is not known: %w", encoding, errDamaged)
 	}

@@ -56,7 +56,10 @@ func every(seq uint64) (records []Record) {
 	}
 	add(Record{Kind: Taken, Seqs: []uint64{1, 1 << 63, 3}})
 	add(Record{Kind: Taken})
-	add(Record{Kind: Dropped, Name: "session\x00"})
+	add(Record{Kind: Placed, Places: []Place{
+		{Seq: 7, Epoch: 1 << 47, Pos: storage.Position{Micros: 1 << 52, Seq: 1 << 60}},
+		{Seq: 3, Epoch: 5, Pos: storage.Position{Micros: 1, Seq: 2}, Foreign: true}, {Seq: 1 << 63},
+	}})
 	return records
 }
 
@@ -164,7 +167,6 @@ func BenchmarkCommit(b *testing.B) {
 				batch.Delete = append(batch.Delete, seq-records*kept)
 			}
 		}
-		batch.Shipped = map[string]uint64{"redis": seq}
 		return batch
 	}
 	b.ResetTimer()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"sync/atomic"
 
@@ -98,6 +99,21 @@ func (f *File) prepare(db *bbolt.DB) (c Contents, err error) {
 	}
 	return c, nil
 }
+
+// Exists reports whether there is a journal in a directory.
+func Exists(dir string) (bool, error) {
+	_, err := os.Stat(boltfile.Opener{Dir: dir, Name: fileName}.Path())
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	}
+	return false, fmt.Errorf("look for a journal: %w", err)
+}
+
+// Broken reports whether only Mend helps.
+func (f *File) Broken() bool { return f.broken != nil }
 
 // Begin notes a producer, which may give numbers once it is durable. Errors are
 // those of Commit.

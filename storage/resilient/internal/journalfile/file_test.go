@@ -31,24 +31,23 @@ func TestModes(t *testing.T) {
 // Everything is there after reopening, in order, and a batch changes all of it at once.
 func TestReopen(t *testing.T) {
 	f, c := open(t, Options{})
-	if c.LastSeq != 0 || len(c.Shipped) != 0 || c.Dirty || c.SetAside != "" {
+	if c.LastSeq != 0 || c.Dirty || c.SetAside != "" {
 		t.Fatalf("a new file has %+v", c)
 	}
 	if err := f.Begin(7); err != nil {
 		t.Fatal(err)
 	}
 	commit(t, f, Batch{Records: every(1)})
-	commit(t, f, Batch{Records: entries(100, 102), Shipped: map[string]uint64{"": 5, "p01": 6}})
+	commit(t, f, Batch{Records: entries(100, 102)})
 	commit(t, f, Batch{
 		Records: []Record{entry(1 << 40)}, Delete: []uint64{101, 555},
-		Shipped: map[string]uint64{"p01": 101},
 	})
 	want := append(every(1), entry(100), entry(102), entry(1<<40))
 	wantRecords(t, f, want)
 	f, c = reopen(t, f)
 	wantRecords(t, f, want)
 	if want := (Contents{
-		LastSeq: 1 << 40, Shipped: map[string]uint64{"": 5, "p01": 101}, Producers: []storage.Producer{7},
+		LastSeq: 1 << 40, Producers: []storage.Producer{7},
 	}); !reflect.DeepEqual(c, want) {
 		t.Fatalf("contents are %+v, want %+v", c, want)
 	}

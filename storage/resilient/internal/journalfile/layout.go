@@ -15,13 +15,11 @@ import (
 //	  format      one byte, formatVersion
 //	  last        8 bytes, the highest Seq that any record ever had
 //	  producers   8 bytes each, the newest last
-//	shipped       bucket
-//	  l lane      8 bytes, a Seq
 //	records       bucket
 //	  <Seq>       8 bytes big endian → a record, see codec.go
 //
-// Numbers are big endian. The first two are small, so that bbolt keeps them in the
-// page of the root.
+// Numbers are big endian. The first is small, so that bbolt keeps it in the page of
+// the root.
 const formatVersion = 1
 
 // maxProducers is how many producers are remembered.
@@ -29,17 +27,14 @@ const maxProducers = 8
 
 var (
 	bucketMeta    = []byte("meta")
-	bucketShipped = []byte("shipped")
 	bucketRecords = []byte("records")
 	keyFormat     = []byte("format")
 	keyLast       = []byte("last")
 	keyProducers  = []byte("producers")
 )
 
-func laneKey(name string) []byte { return append([]byte{'l'}, name...) }
-
 func createBuckets(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{bucketMeta, bucketShipped, bucketRecords} {
+	for _, name := range [][]byte{bucketMeta, bucketRecords} {
 		if _, err := tx.CreateBucketIfNotExists(name); err != nil {
 			return fmt.Errorf("create bucket %s: %w", name, err)
 		}
@@ -48,13 +43,7 @@ func createBuckets(tx *bbolt.Tx) error {
 }
 
 func readContents(tx *bbolt.Tx) Contents {
-	c := Contents{LastSeq: lastSeq(tx), Shipped: make(map[string]uint64)}
-	cursor := tx.Bucket(bucketShipped).Cursor()
-	for k, v := cursor.First(); k != nil; k, v = cursor.Next() {
-		if seq, ok := keySeq(v); ok {
-			c.Shipped[string(k[1:])] = seq
-		}
-	}
+	c := Contents{LastSeq: lastSeq(tx)}
 	for b := tx.Bucket(bucketMeta).Get(keyProducers); len(b) >= 8; b = b[8:] {
 		c.Producers = append(c.Producers, storage.Producer(binary.BigEndian.Uint64(b)))
 	}
@@ -93,11 +82,6 @@ func writeBatch(tx *bbolt.Tx, b Batch, values [][]byte) error {
 		last := max(lastSeq(tx), b.Records[n-1].Seq)
 		if err := tx.Bucket(bucketMeta).Put(keyLast, seqKey(last)); err != nil {
 			return fmt.Errorf("write the last number: %w", err)
-		}
-	}
-	for lane, seq := range b.Shipped {
-		if err := tx.Bucket(bucketShipped).Put(laneKey(lane), seqKey(seq)); err != nil {
-			return fmt.Errorf("write what lane %q has shipped: %w", lane, err)
 		}
 	}
 	return nil

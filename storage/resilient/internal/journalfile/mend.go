@@ -79,8 +79,8 @@ func (f *File) absent() error {
 
 // Mend makes the file usable after a commit whose outcome is unknown: it is closed,
 // reopened and checked, and the records above after, the highest Seq that is known to
-// be committed, are removed from it. What that commit was to delete or noted as
-// shipped may have come about. It takes as long as the check and answers an error as
+// be committed, are removed from it. What that commit was to delete may be
+// deleted. It takes as long as the check and answers an error as
 // long as the disk does not work; see also [ErrLost].
 func (f *File) Mend(after uint64) error {
 	if f.closed.Load() {

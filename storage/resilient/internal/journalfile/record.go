@@ -15,8 +15,8 @@ const (
 	Entry Kind = iota + 1
 	// Taken: the items of the pushes Seqs were handed out.
 	Taken
-	// Dropped: the log and the queue Name were dropped.
-	Dropped
+	// Placed: the entries of Places are in the backend.
+	Placed
 )
 
 // Record is one line of the journal. An empty slice or map in it comes back as nil.
@@ -29,23 +29,29 @@ type Record struct {
 	// Op of an Entry: an Append, Put, Del, Push or Add, with all of its fields.
 	Op   storage.Op
 	Seqs []uint64 // of Taken
-	Name string   // of Dropped
+	// Places of Placed.
+	Places []Place
+}
+
+// Place says where an entry is in the backend.
+type Place struct {
+	Seq   uint64 // of the entry
+	Epoch storage.Epoch
+	Pos   storage.Position // zero: it has none
+	// Foreign: its id stands there already, as another entry.
+	Foreign bool
 }
 
 // Batch is what one commit changes.
 type Batch struct {
 	Records []Record // with increasing Seq, above those of all commits before
 	Delete  []uint64 // records that are no longer needed; unknown ones do not matter
-	// Shipped, by the name of a lane: every entry of it up to this one is in the
-	// backend. Other lanes stay as they are.
-	Shipped map[string]uint64
 }
 
 // Contents is what Open found in the file, besides the records.
 type Contents struct {
 	// LastSeq is the highest Seq that any record ever had, deleted or not.
 	LastSeq   uint64
-	Shipped   map[string]uint64
 	Producers []storage.Producer // of the latest [File.Begin], the newest last
 	// Dirty: the file was not closed in order the last time, and was checked.
 	Dirty bool
