@@ -25,78 +25,112 @@ const (
 
 const operationNames = "reset|trip|hold|release"
 
-// operate carries out an operation on a breaker of the hub, for the admin endpoint
-// and for a site's users alike, and answers what the breaker then is. An error is
-// a caddy.APIError.
-func (rt *runtime) operate(name, operation string, body io.Reader) (breaker.Stats, error) {
-	var none breaker.Stats
-	b := rt.breaker // set before the hub, and never again
-	switch {
-	case b == nil:
-		return none, apiError(http.StatusConflict, "hub %s has no breaker: it is off, or its storage needs none", rt.name)
-	case b.Name() != name:
-		return none, apiError(http.StatusNotFound, "hub %s has no breaker %q; it has: %s", rt.name, name, b.Name())
-	}
-	var err error
-	switch operation {
-	case "reset":
-		if err = readOperation(body, &struct{}{}); err == nil {
-			rt.storage.ResetCircuitBreaker() // more than the breaker's own Reset
-		}
-	case "trip":
-		err = tripBreaker(b, body)
-	case "hold":
-		err = holdBreaker(b, body)
-	case "release":
-		if err = readOperation(body, &struct{}{}); err == nil {
-			b.Release()
-		}
-	default:
-		err = apiError(http.StatusNotFound, "unknown operation %q; there are %s", operation, strings.ReplaceAll(operationNames, "|", ", "))
-	}
+// operate carries out an operation on a breaker of the hub, or on all of them by
+// the storage's name, for the admin endpoint and for a site's users alike. It
+// answers the Stats of the one, or a list of all. An error is a caddy.APIError.
+func (rt *runtime) operate(name, operation string, body io.Reader) (any, error) {
+	chosen, err := rt.chooseBreakers(name)
 	if err != nil {
-		return none, err
+		return nil, err
 	}
-	return b.Stats(), nil
+	act, err := readAction(operation, body)
+	if err != nil {
+		return nil, err
+	}
+	if operation == "reset" && len(chosen) == len(rt.breakers) {
+		rt.storage.ResetCircuitBreaker() // more than each breaker's own Reset
+	} else {
+		for _, b := range chosen {
+			act(b)
+		}
+	}
+	if len(chosen) == 1 {
+		return chosen[0].Stats(), nil
+	}
+	stats := make([]breaker.Stats, len(chosen))
+	for i, b := range chosen {
+		stats[i] = b.Stats()
+	}
+	return stats, nil
 }
 
-func tripBreaker(b *breaker.Breaker, body io.Reader) error {
+// chooseBreakers answers the breaker of that name, or all when it is that of the
+// storage.
+func (rt *runtime) chooseBreakers(name string) ([]*breaker.Breaker, error) {
+	all := rt.breakers // set before the hub, and never again
+	if len(all) == 0 {
+		return nil, apiError(http.StatusConflict, "hub %s has no breaker: it is off, or its storage needs none", rt.name)
+	}
+	names := make([]string, len(all))
+	for i, b := range all {
+		names[i] = b.Name()
+	}
+	if i := slices.Index(names, name); i >= 0 {
+		return all[i : i+1], nil
+	}
+	if len(all) > 1 && name == rt.driver {
+		return all, nil
+	}
+	known := strings.Join(names, ", ")
+	if len(all) > 1 {
+		known += fmt.Sprintf(", and %s for all of them", rt.driver)
+	}
+	return nil, apiError(http.StatusNotFound, "hub %s has no breaker %q; it has: %s", rt.name, name, known)
+}
+
+// readAction answers what an operation with that body does to a breaker.
+func readAction(operation string, body io.Reader) (func(*breaker.Breaker), error) {
+	switch operation {
+	case "reset":
+		return (*breaker.Breaker).Reset, readOperation(body, &struct{}{})
+	case "trip":
+		return readTrip(body)
+	case "hold":
+		return readHold(body)
+	case "release":
+		return (*breaker.Breaker).Release, readOperation(body, &struct{}{})
+	default:
+		return nil, apiError(http.StatusNotFound, "unknown operation %q; there are %s",
+			operation, strings.ReplaceAll(operationNames, "|", ", "))
+	}
+}
+
+func readTrip(body io.Reader) (func(*breaker.Breaker), error) {
 	var request struct {
 		Cause string `json:"cause"`
 	}
 	if err := readOperation(body, &request); err != nil {
-		return err
+		return nil, err
 	}
 	if len(request.Cause) > maxCause {
-		return apiError(http.StatusBadRequest, "cause is %d bytes long, at most %d are allowed", len(request.Cause), maxCause)
+		return nil, apiError(http.StatusBadRequest, "cause is %d bytes long, at most %d are allowed", len(request.Cause), maxCause)
 	}
 	if request.Cause == "" {
 		request.Cause = "tripped by an operator"
 	}
-	b.Trip(errors.New(request.Cause))
-	return nil
+	cause := errors.New(request.Cause)
+	return func(b *breaker.Breaker) { b.Trip(cause) }, nil
 }
 
-func holdBreaker(b *breaker.Breaker, body io.Reader) error {
+func readHold(body io.Reader) (func(*breaker.Breaker), error) {
 	var request struct {
 		State breaker.HoldState `json:"state"`
 		For   string            `json:"for"`
 	}
 	if err := readOperation(body, &request); err != nil {
-		return err
+		return nil, err
 	}
 	if request.State == 0 {
-		return apiError(http.StatusBadRequest, `state is missing; it is "forced-open" or "disabled"`)
+		return nil, apiError(http.StatusBadRequest, `state is missing; it is "forced-open" or "disabled"`)
 	}
 	var length time.Duration // 0: for ever
 	if request.For != "forever" {
 		var err error
 		if length, err = caddy.ParseDuration(request.For); err != nil || length <= 0 {
-			return apiError(http.StatusBadRequest, `for is %q; it is a duration such as "10m", or "forever"`, request.For)
+			return nil, apiError(http.StatusBadRequest, `for is %q; it is a duration such as "10m", or "forever"`, request.For)
 		}
 	}
-	b.Hold(request.State, length)
-	return nil
+	return func(b *breaker.Breaker) { b.Hold(request.State, length) }, nil
 }
 
 // readOperation reads the body of an operation, a JSON object or nothing.

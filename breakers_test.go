@@ -30,7 +30,7 @@ func TestOperationsOnABreaker(t *testing.T) {
 			t.Errorf("hold, %d: %v", twice, a)
 		}
 	}
-	if a := s.post(stepEvent("s", "one", 1)); a.status != http.StatusAccepted || a.body["pending"] != true {
+	if a := s.post(stepEvent("s", "one", 1)); a.status != http.StatusCreated || a.body["pending"] != true {
 		t.Errorf("post while held open: %v", a)
 	}
 	if out, code := s.reload(strings.Replace(config, "\tlifeline {\n\n", "\tlifeline {\npoll_rate 2 1s\n", 1)); code != 0 {

@@ -38,7 +38,7 @@ import (
 //	        pool              <connections>
 //	    }
 //	    history <count> [<age>]
-//	    journal off
+//	    journal off | [<dir>] { … } (see parseJournal)
 //	    breaker off | { … } (see parseBreaker)
 //	    watch <session> <dir> {
 //	        ignore         <glob...>
@@ -125,12 +125,9 @@ func parseHub(d *caddyfile.Dispenser, h *Hub) error {
 
 // hubOptions are the options of a hub that may stand once.
 var hubOptions = map[string]func(*caddyfile.Dispenser, *Hub) error{
-	"storage": parseStorage,
-	"history": parseHistory,
-	"journal": func(d *caddyfile.Dispenser, h *Hub) error {
-		h.Journal = &Journal{Off: true}
-		return parseOff(d)
-	},
+	"storage":           parseStorage,
+	"history":           parseHistory,
+	"journal":           parseJournal,
 	"breaker":           parseBreaker,
 	"max_connections":   func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxConnections) },
 	"max_per_ip":        func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxPerIP) },

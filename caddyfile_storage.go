@@ -4,8 +4,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
 
-// block reads a guest's options, each of which may stand once.
-func block(d *caddyfile.Dispenser, guest string, options map[string]func() error) error {
+// block reads the options of what is named by of, each of which may stand once.
+func block(d *caddyfile.Dispenser, of string, options map[string]func() error) error {
 	seen := make(once)
 	for nesting := d.Nesting(); d.NextBlock(nesting); {
 		if err := seen.check(d); err != nil {
@@ -13,7 +13,7 @@ func block(d *caddyfile.Dispenser, guest string, options map[string]func() error
 		}
 		parse, ok := options[d.Val()]
 		if !ok {
-			return d.Errf("unknown option %q of storage %s", d.Val(), guest)
+			return d.Errf("unknown option %q of %s", d.Val(), of)
 		}
 		if err := parse(); err != nil {
 			return err
@@ -33,7 +33,7 @@ func (s *DiskStorage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return err
 		}
 	}
-	return block(d, "disk", map[string]func() error{
+	return block(d, "storage disk", map[string]func() error{
 		"max_size": func() error { return parseSize(d, &s.MaxSize) },
 	})
 }
@@ -44,7 +44,7 @@ func (s *MemoryStorage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if err := noMore(d); err != nil {
 		return err
 	}
-	return block(d, "memory", map[string]func() error{
+	return block(d, "storage memory", map[string]func() error{
 		"max_size": func() error { return parseSize(d, &s.MaxSize) },
 	})
 }
@@ -66,7 +66,7 @@ func (s *RedisStorage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		}
 	}
 	sentinelPassword := ""
-	if err := block(d, "redis", map[string]func() error{
+	if err := block(d, "storage redis", map[string]func() error{
 		"cluster": func() error {
 			s.Cluster = &RedisCluster{Addresses: d.RemainingArgs()}
 			return nil
@@ -106,7 +106,7 @@ func (s *RedisStorage) parseTLS(d *caddyfile.Dispenser, text func(*string) func(
 		return err
 	}
 	s.TLS = new(RedisTLS)
-	return block(d, "redis, tls", map[string]func() error{
+	return block(d, "storage redis, tls", map[string]func() error{
 		"ca":          text(&s.TLS.CA),
 		"cert":        text(&s.TLS.Cert),
 		"key":         text(&s.TLS.Key),

@@ -1,6 +1,7 @@
 package lifeline
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 
@@ -26,21 +27,37 @@ const maxEvents = 256
 // emit hands one event to the events app of one configuration.
 type emit func(name string, data map[string]any)
 
-// newEmit is provisioned with a configuration.
-func newEmit(ctx caddy.Context) (emit, error) {
+// newEmit is provisioned with a configuration. started is called when all apps of
+// the configuration have started; the events app must be told nothing before,
+// since apps start in any order and it reads its handlers when it starts.
+func newEmit(ctx caddy.Context, started func()) (emit, error) {
 	app, err := ctx.App("events")
 	if err != nil {
 		return nil, err
 	}
 	eventsApp := app.(*caddyevents.App)
+	if err := eventsApp.On("started", onStarted{started}); err != nil {
+		return nil, err
+	}
 	return func(name string, data map[string]any) { eventsApp.Emit(ctx, name, data) }, nil
+}
+
+// onStarted handles Caddy's own event.
+type onStarted struct{ fn func() }
+
+// Handle implements caddyevents.Handler.
+func (s onStarted) Handle(context.Context, caddy.Event) error {
+	s.fn()
+	return nil
 }
 
 // emitter carries events to the current configuration's events app, one after the
 // other and from a goroutine of its own: handlers run in it, for as long as they
-// like, and what happened must not wait for them.
+// like, and what happened must not wait for them. Events wait for the first set.
 type emitter struct {
 	target  atomic.Pointer[emit]
+	ready   chan struct{} // closed when target is set
+	once    sync.Once     // closes it
 	queue   chan emitted
 	dropped atomic.Uint64
 	logger  *zap.Logger
@@ -54,13 +71,16 @@ type emitted struct {
 }
 
 func newEmitter(logger *zap.Logger) *emitter {
-	e := &emitter{queue: make(chan emitted, maxEvents), logger: logger, stop: make(chan struct{})}
+	e := &emitter{queue: make(chan emitted, maxEvents), ready: make(chan struct{}), logger: logger, stop: make(chan struct{})}
 	e.stopped.Go(e.run)
 	return e
 }
 
 // set directs events to another configuration.
-func (e *emitter) set(to emit) { e.target.Store(&to) }
+func (e *emitter) set(to emit) {
+	e.target.Store(&to)
+	e.once.Do(func() { close(e.ready) })
+}
 
 // add never blocks. data must not be changed afterwards.
 func (e *emitter) add(name string, data map[string]any) {
@@ -74,14 +94,17 @@ func (e *emitter) add(name string, data map[string]any) {
 }
 
 func (e *emitter) run() {
+	select {
+	case <-e.stop:
+		return
+	case <-e.ready:
+	}
 	for {
 		select {
 		case <-e.stop:
 			return
 		case ev := <-e.queue:
-			if to := e.target.Load(); to != nil {
-				(*to)(ev.name, ev.data)
-			}
+			(*e.target.Load())(ev.name, ev.data)
 		}
 		if n := e.dropped.Load(); n > 0 && len(e.queue) == 0 {
 			e.dropped.Add(-n)

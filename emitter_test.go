@@ -47,6 +47,22 @@ func next(t *testing.T, name string) map[string]any {
 	}
 }
 
+// awaitRecovery waits until the hub has noticed that its breaker is closed again:
+// a breaker that opens before that changes nothing, and nobody is told.
+func awaitRecovery(t *testing.T, rt *runtime) {
+	t.Helper()
+	degraded := func() bool {
+		rt.telemetry.mu.Lock()
+		defer rt.telemetry.mu.Unlock()
+		return rt.telemetry.degraded
+	}
+	for deadline := time.Now().Add(30 * time.Second); degraded(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the storage does not recover")
+		}
+	}
+}
+
 // TestCaddyEvents: a handler module is told of breaker and storage, also after a
 // reload, and the metrics are well formed.
 func TestCaddyEvents(t *testing.T) {
@@ -87,6 +103,7 @@ func TestCaddyEvents(t *testing.T) {
 		load()
 	}
 	rt := runningHubs()["told"]
+	awaitRecovery(t, rt)
 	if _, err := rt.operate("disk", "hold", strings.NewReader(`{"state":"forced-open","for":"forever"}`)); err != nil {
 		t.Fatal(err)
 	}
@@ -132,4 +149,23 @@ func TestSlowHandlerLosesEventsAndSaysSo(t *testing.T) {
 	if len(got) != maxEvents+1 || got[1] != "0" || got[maxEvents] != fmt.Sprint(maxEvents-1) {
 		t.Errorf("%d events were told: %v", len(got), got)
 	}
+}
+
+// TestEventsWaitForTheirApp: nothing is told before all apps have started, and
+// nothing of it is lost.
+func TestEventsWaitForTheirApp(t *testing.T) {
+	e := newEmitter(zap.NewNop())
+	defer e.close()
+	e.add("early", nil)
+	got := make(chan string)
+	e.set(func(name string, _ map[string]any) { got <- name })
+	select {
+	case name := <-got:
+		if name != "early" {
+			t.Errorf("told %s", name)
+		}
+	case <-time.After(30 * time.Second):
+		t.Error("the event is lost")
+	}
+	newEmitter(zap.NewNop()).close() // one that was never set ends as well
 }

@@ -273,7 +273,7 @@ func (h *Hub) storageKey() string {
 	if h.Breaker != nil {
 		breaker = *h.Breaker
 	}
-	b, err := json.Marshal([...]any{h.info.Driver, h.info.Key, breaker})
+	b, err := json.Marshal([...]any{h.info.Driver, h.info.Key, breaker, h.Journal})
 	if err != nil {
 		panic(fmt.Sprintf("storage options that are no JSON: %v", err)) // a guest's defect
 	}

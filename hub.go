@@ -25,8 +25,9 @@ type Hub struct {
 	// How much of each session's events is kept. Default: 1000 events, 24 h.
 	History *History `json:"history,omitempty"`
 
-	// The journal in front of a remote storage. It is always there, in memory:
-	// the only setting says that this is meant.
+	// The journal in front of a remote storage: events are written to it and synced
+	// before they are acknowledged, and it keeps them while the storage is away.
+	// Default: on, in front of a remote storage; another has none.
 	Journal *Journal `json:"journal,omitempty"`
 
 	// The circuit breaker around the storage. Default: on.
@@ -61,18 +62,13 @@ type Hub struct {
 	key    string
 	sites  []*events.Site
 	logger *zap.Logger // this configuration's
-	emit   emit        // the same
+	emit   emit        // the same; it works once all apps have started
 }
 
 // History bounds the log of one session.
 type History struct {
 	Count int            `json:"count,omitempty"`
 	Age   caddy.Duration `json:"age,omitempty"`
-}
-
-// Journal is the setting of the journal in front of a remote storage.
-type Journal struct {
-	Off bool `json:"off,omitempty"`
 }
 
 // Watch says which directory's changes become events of which session.
@@ -106,16 +102,13 @@ func (h *Hub) provision(ctx caddy.Context, name string) error {
 	}
 	h.storage = provider
 	h.info = provider.Describe(name)
-	if h.Journal != nil && !h.info.Remote {
-		return fmt.Errorf("journal: the %s storage has none; it stands only in front of a remote storage", h.info.Driver)
+	if err := h.provisionJournal(name); err != nil {
+		return err
 	}
 	if err := h.check(name); err != nil {
 		return err
 	}
 	h.key = h.storageKey()
-	if h.emit, err = newEmit(ctx); err != nil {
-		return fmt.Errorf("load the events app: %w", err)
-	}
 	return h.provisionWatches(ctx)
 }
 

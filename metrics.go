@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/actionflows/lifeline/breaker"
+	"github.com/actionflows/lifeline/storage/resilient"
 )
 
 var (
@@ -18,6 +19,12 @@ var (
 		"How often the circuit breaker has changed to a state.", []string{"hub", "breaker", "to"}, nil)
 	breakerRejectedDesc = prometheus.NewDesc("caddy_lifeline_breaker_rejected_total",
 		"Calls that the circuit breaker has rejected.", []string{"hub", "breaker"}, nil)
+	degradedDesc = prometheus.NewDesc("caddy_lifeline_degraded",
+		"1 while a circuit breaker is not closed or acknowledged events wait to be stored, else 0.", []string{"hub"}, nil)
+	pendingDesc = prometheus.NewDesc("caddy_lifeline_pending",
+		"Acknowledged events that wait in the journal to be stored.", []string{"hub"}, nil)
+	journalDesc = prometheus.NewDesc("caddy_lifeline_journal_bytes",
+		"What the journal holds, stored and waiting, as its max_size counts it.", []string{"hub"}, nil)
 )
 
 // breakerStates are the values of the label state: those of the machine, and the
@@ -45,7 +52,9 @@ func registerMetrics(ctx caddy.Context) error {
 
 // Describe implements prometheus.Collector.
 func (collector) Describe(descs chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{breakerStateDesc, breakerTransitionsDesc, breakerRejectedDesc} {
+	for _, d := range []*prometheus.Desc{
+		breakerStateDesc, breakerTransitionsDesc, breakerRejectedDesc, degradedDesc, pendingDesc, journalDesc,
+	} {
 		descs <- d
 	}
 }
@@ -53,6 +62,7 @@ func (collector) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (collector) Collect(metrics chan<- prometheus.Metric) {
 	for hub, rt := range runningHubs() {
+		collectStatus(metrics, hub, rt.running().Status())
 		for _, s := range rt.running().CircuitBreakerStats() {
 			metrics <- prometheus.MustNewConstMetric(breakerRejectedDesc, prometheus.CounterValue, float64(s.Rejected), hub, s.Name)
 			current := s.State.String()
@@ -71,4 +81,14 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 			metrics <- prometheus.MustNewConstMetric(breakerTransitionsDesc, prometheus.CounterValue, float64(n), hub, l.breaker, l.to)
 		})
 	}
+}
+
+func collectStatus(metrics chan<- prometheus.Metric, hub string, s resilient.Status) {
+	degraded := 0.0
+	if s.Degraded {
+		degraded = 1
+	}
+	metrics <- prometheus.MustNewConstMetric(degradedDesc, prometheus.GaugeValue, degraded, hub)
+	metrics <- prometheus.MustNewConstMetric(pendingDesc, prometheus.GaugeValue, float64(s.Pending), hub)
+	metrics <- prometheus.MustNewConstMetric(journalDesc, prometheus.GaugeValue, float64(s.JournalBytes), hub)
 }

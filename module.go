@@ -87,7 +87,15 @@ func (a *App) hold(ctx caddy.Context, name string, h *Hub) error {
 	if err := h.provision(ctx, name); err != nil {
 		return fmt.Errorf("hub %s: %w", name, err)
 	}
-	a.held[name] = holdRuntime(name)
+	if err := a.checkJournal(name, h); err != nil {
+		return err
+	}
+	rt := holdRuntime(name)
+	a.held[name] = rt
+	var err error
+	if h.emit, err = newEmit(ctx, func() { rt.emitBy(h) }); err != nil {
+		return fmt.Errorf("hub %s: load the events app: %w", name, err)
+	}
 	return nil
 }
 

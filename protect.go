@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -14,38 +15,83 @@ import (
 
 const disableVariable = "AFW_DISABLE_CIRCUIT_BREAKER"
 
-// newBreaker makes the breaker of a hub, or nil: memory needs none, and it may be
-// turned off. changed is called after each of its transitions.
-func newBreaker(h *Hub, logger *zap.Logger, t *telemetry, changed func()) (*breaker.Breaker, error) {
+// newBreakers makes the breakers of a hub: one, or one for each lane of a driver
+// whose parts fail apart from each other; none for memory, which needs none, and
+// where they are turned off. changed is called after each of their transitions.
+func newBreakers(h *Hub, d storage.Driver, logger *zap.Logger, t *telemetry, changed func()) ([]*breaker.Breaker, error) {
 	if breakerDisabled(h, logger.With(sourceStorage)) || h.info.Volatile {
-		return nil, nil //nolint:nilnil // no breaker is an answer
+		return nil, nil
 	}
-	cfg := h.Breaker.config(h.info.Driver)
-	cfg.Hooks = t.hooks(changed)
-	b, err := breaker.New(cfg)
-	if err != nil {
-		return nil, fmt.Errorf("breaker: %w", err)
+	var breakers []*breaker.Breaker
+	for _, name := range breakerNames(h.info, d) {
+		cfg := h.Breaker.config(name)
+		cfg.Hooks = t.hooks(changed)
+		b, err := breaker.New(cfg)
+		if err != nil {
+			closeBreakers(breakers)
+			return nil, fmt.Errorf("breaker %s: %w", name, err)
+		}
+		t.created(b, cfg)
+		breakers = append(breakers, b)
 	}
-	t.created(b, cfg)
-	return b, nil
+	return breakers, nil
 }
 
-// protect wraps a driver: with breaker and journal when it is remote, with the
-// breaker alone when it is local.
-func protect(d storage.Driver, h *Hub, b *breaker.Breaker, logger *zap.Logger) (resilient.Storage, error) {
+// breakerNames are the storage's name, or one for each of its lanes, in their order.
+func breakerNames(info StorageInfo, d storage.Driver) []string {
+	p, ok := d.(storage.Partitioned)
+	if !ok || !info.Remote || len(p.Lanes()) < 2 {
+		return []string{info.Driver}
+	}
+	var names []string
+	for _, lane := range p.Lanes() {
+		names = append(names, info.Driver+"-"+lane)
+	}
+	return names
+}
+
+func closeBreakers(breakers []*breaker.Breaker) {
+	for _, b := range breakers {
+		b.Close()
+	}
+}
+
+// protect wraps a driver: with breakers and journal when it is remote, with a
+// breaker alone when it is local. What an earlier journal holds is shipped first.
+func protect(d storage.Driver, hub string, h *Hub, breakers []*breaker.Breaker, logger *zap.Logger) (resilient.Storage, error) {
+	if h.info.Remote && (len(breakers) == 0 || h.Journal.Off) {
+		if err := h.drainJournal(hub, d, logger, resilient.Drain); err != nil {
+			return nil, err
+		}
+	}
 	every := h.Breaker.probeEvery()
 	switch {
-	case b == nil:
+	case len(breakers) == 0:
 		return resilient.NewBare(d), nil
 	case !h.info.Remote:
-		return resilient.NewGuarded(resilient.GuardedConfig{Driver: d, Breaker: b, Logger: logger, ProbeEvery: every}), nil
+		return resilient.NewGuarded(resilient.GuardedConfig{Driver: d, Breaker: breakers[0], Logger: logger, ProbeEvery: every}), nil
 	}
-	logger.Warn(resilient.VolatileWarning, sourceStorage)
-	st, err := resilient.NewJournaled(resilient.JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{b}, Logger: logger, ProbeEvery: every})
+	cfg := h.journaled(d, logger)
+	cfg.Breakers, cfg.ProbeEvery = breakers, every
+	if cfg.Dir == "" {
+		logger.Warn(resilient.VolatileWarning, sourceStorage)
+	} else {
+		logger.Info("events are journaled on disk", sourceStorage, zap.String("dir", cfg.Dir))
+	}
+	st, err := resilient.NewJournaled(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
 	return st, nil
+}
+
+// journaled is what the journal's settings say; with the journal off it is one in
+// memory.
+func (h *Hub) journaled(d storage.Driver, logger *zap.Logger) resilient.JournaledConfig {
+	return resilient.JournaledConfig{
+		Driver: d, Logger: logger,
+		Dir: h.Journal.Dir, MaxBytes: h.Journal.MaxSize, Retain: time.Duration(h.Journal.Retain),
+	}
 }
 
 func breakerDisabled(h *Hub, log *zap.Logger) bool {

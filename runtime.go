@@ -49,7 +49,8 @@ type runtime struct {
 	mu       sync.Mutex // guards what follows, and start against stop
 	users    []*Hub     // the configurations that have started it, oldest first
 	storage  resilient.Storage
-	breaker  *breaker.Breaker // nil: none
+	driver   string             // its name
+	breakers []*breaker.Breaker // none, one, or one for each lane of the storage
 	backend  *backend
 	key      string
 	watchers *watchers
@@ -116,12 +117,12 @@ func (rt *runtime) open(h *Hub) error {
 		return fmt.Errorf("open %s storage: %w", h.info.Driver, err)
 	}
 	t := newTelemetry(rt.name, rt.logger)
-	if rt.breaker, err = newBreaker(h, rt.logger, t, rt.breakerChanged); err != nil {
+	if rt.breakers, err = newBreakers(h, driver, rt.logger, t, rt.breakerChanged); err != nil {
 		t.emitter.close()
 		return errors.Join(err, driver.Close())
 	}
-	if rt.storage, err = protect(driver, h, rt.breaker, rt.logger); err != nil {
-		rt.breaker.Close() // only one with a breaker fails
+	if rt.storage, err = protect(driver, rt.name, h, rt.breakers, rt.logger); err != nil {
+		closeBreakers(rt.breakers)
 		t.emitter.close()
 		return errors.Join(err, driver.Close())
 	}
@@ -130,7 +131,7 @@ func (rt *runtime) open(h *Hub) error {
 	if w, ok := rt.storage.(breakerWatcher); ok {
 		rt.watcher.Store(&w)
 	}
-	rt.key = h.key
+	rt.key, rt.driver = h.key, h.info.Driver
 	rt.backend = &backend{Storage: rt.storage}
 	rt.setHistory(h)
 	rt.watchers = newWatchers(rt)
@@ -142,11 +143,11 @@ func (rt *runtime) open(h *Hub) error {
 	return nil
 }
 
-// breakerWatcher is storage whose status depends on its breaker.
+// breakerWatcher is storage whose status depends on its breakers.
 type breakerWatcher interface{ BreakerChanged() }
 
-// breakerChanged is called by the breaker's hook, which may run before the storage
-// around it is made.
+// breakerChanged is called by the breakers' hooks, which may run before the storage
+// around them is made.
 func (rt *runtime) breakerChanged() {
 	if w := rt.watcher.Load(); w != nil {
 		(*w).BreakerChanged()
@@ -161,7 +162,6 @@ func (rt *runtime) setHistory(h *Hub) {
 // apply makes the settings of one configuration the current ones.
 func (rt *runtime) apply(h *Hub) {
 	rt.relay.set(h.logger)
-	rt.telemetry.emitter.set(h.emit)
 	rt.setHistory(h)
 	rt.hub.Load().SetLimits(h.limits())
 	rt.watchers.apply(h.Watches)
@@ -184,10 +184,21 @@ func (rt *runtime) stop(h *Hub) error {
 		return nil
 	}
 	if wasCurrent {
-		rt.apply(rt.users[len(rt.users)-1])
+		before := rt.users[len(rt.users)-1]
+		rt.apply(before)
+		rt.telemetry.emitter.set(before.emit)
 	}
 	rt.readmit()
 	return nil
+}
+
+// emitBy has events told by the events app of a configuration that has started.
+func (rt *runtime) emitBy(h *Hub) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if len(rt.users) > 0 && rt.users[len(rt.users)-1] == h {
+		rt.telemetry.emitter.set(h.emit)
+	}
 }
 
 // readmit closes the connections that no site of a running configuration would
@@ -245,9 +256,7 @@ func (rt *runtime) Destruct() error {
 	rt.watchers.stop()
 	rt.closeConnections()
 	err := rt.storage.Close()
-	if rt.breaker != nil {
-		rt.breaker.Close()
-	}
+	closeBreakers(rt.breakers)
 	rt.telemetry.emitter.close()
 	if err != nil {
 		return fmt.Errorf("hub %s: close storage: %w", rt.name, err)
