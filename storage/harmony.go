@@ -124,6 +124,11 @@ func readRecords[T any](ctx context.Context, s *Store, log string, most int) (re
 	if err != nil {
 		return nil, 0, fmt.Errorf("read %s: %w", log, err)
 	}
+	if page.Degraded { // a part would pass for the whole
+		return nil, 0, fmt.Errorf("read %s: %w", log, &UnavailableError{
+			Reason: "not all of it is known here while the storage is away", RetryAfter: time.Second,
+		})
+	}
 	entries := page.Entries[max(0, len(page.Entries)-most):]
 	records = make([]T, len(entries))
 	for i, e := range entries {

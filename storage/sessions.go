@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -18,7 +19,8 @@ type Sessions interface {
 	GetSession(ctx context.Context, id string) (Session, error)
 	// SetSession writes a session and answers it as it was written: Status is
 	// pending and StartedAt now where they are missing; EndedAt is now with a
-	// final status that has none; Duration follows from both. Chains is ignored.
+	// final status that has none; Duration follows from both. Chains is ignored, and
+	// nil in the answer while they cannot be read.
 	// The last writer wins. When there are more than Store.MaxSessions, the oldest
 	// by StartedAt go: first those with a final status, and only when there is none
 	// the others. A new session is never refused.
@@ -73,6 +75,9 @@ func (s *Store) SetSession(ctx context.Context, session Session) (Session, error
 		return Session{}, err
 	}
 	session.Chains, err = s.ListChains(ctx, session.ID)
+	if _, away := errors.AsType[*UnavailableError](err); away {
+		return session, nil // it is set, whatever its chains are
+	}
 	return session, err
 }
 

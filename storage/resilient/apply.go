@@ -149,8 +149,9 @@ func (j *Journaled) direct(ctx context.Context, ops []storage.Op) ([]storage.Res
 	}
 	inner, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
 	defer cancel()
+	begun := j.documents.begin()
 	results, err := guardedApply(ctx, inner, l.breaker, j.driver, ops)
-	if e := j.noteDirect(ops, results); err == nil {
+	if e := j.noteDirect(ops, results, begun); err == nil {
 		err = e
 	}
 	l.look()
@@ -178,7 +179,7 @@ func (j *Journaled) laneAt(op storage.Op) *lane {
 
 // noteDirect lets go of what the journal holds of logs that were dropped, and notes
 // what was written.
-func (j *Journaled) noteDirect(ops []storage.Op, results []storage.Result) error {
+func (j *Journaled) noteDirect(ops []storage.Op, results []storage.Result, begun moment) error {
 	now, held := time.Now(), false
 	j.mu.Lock()
 	for i, op := range ops {
@@ -187,7 +188,7 @@ func (j *Journaled) noteDirect(ops []storage.Op, results []storage.Result) error
 		}
 		switch op := op.(type) {
 		case *storage.Drop:
-			j.mirror.drop(op.Scope)
+			j.unmirror(op.Scope)
 			if j.journal.dropLog(op.Scope) {
 				held, results[i].Exists = true, true
 			}
@@ -195,7 +196,7 @@ func (j *Journaled) noteDirect(ops []storage.Op, results []storage.Result) error
 			if results[i].Duplicate {
 				j.documents.forget(targetOf(op).name)
 			} else {
-				j.documents.wrote(op, now)
+				begun.wrote(op, now)
 			}
 		}
 	}

@@ -53,7 +53,7 @@ func (l *lane) compareSome(ctx context.Context) error {
 			}
 		case f.err == nil:
 			if n := c.compare(f.state); n > 0 {
-				j.mirror.drop(c.name)
+				j.unmirror(c.name)
 				refilled += n
 				logs++
 			}

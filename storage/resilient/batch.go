@@ -32,6 +32,9 @@ func (l *lane) take(most int, bytes int64) (b batch) {
 			if i == 0 {
 				b.chains++
 			}
+			if !e.sent && c.kind == aCollection {
+				e.first = l.owner.documents.begin()
+			}
 			e.sent = true
 			b.entries = append(b.entries, e)
 			size += e.size
@@ -309,7 +312,7 @@ func (j *Journaled) remember(b batch, now time.Time) {
 		}
 		switch e.chain.kind {
 		case aLog:
-			if a, ok := b.ops[i].(*storage.Append); ok && !e.foreign {
+			if a, ok := b.ops[i].(*storage.Append); ok && !e.result.Duplicate {
 				at := e.result.Cursor
 				j.mirror.stored(a.Log, at.Epoch, storage.LogEntry{
 					ID: e.id, Data: a.Data, Link: e.link, Pos: at.Pos, Received: at.Pos.Time(),
@@ -319,7 +322,7 @@ func (j *Journaled) remember(b batch, now time.Time) {
 			if _, isAdd := b.ops[i].(*storage.Add); e.result.Duplicate && !isAdd {
 				j.documents.forget(e.chain.name) // another writer's is there, or ours since long
 			} else if !e.result.Duplicate {
-				j.documents.wrote(b.ops[i], now)
+				e.first.wrote(b.ops[i], now)
 			}
 		case aQueue:
 		}

@@ -248,7 +248,7 @@ func (k *journal) takeBack(e *entry, err error) {
 // disown refuses an entry that may be in the backend.
 func (k *journal) disown(e *entry, err error) {
 	e.err = err
-	delete(k.ids, idKey{e.chain.target, e.id})
+	k.forgetID(e)
 	e.settled()
 }
 

@@ -159,6 +159,12 @@ func (c *chain) covered(cursor storage.Cursor) map[storage.Producer]uint64 {
 	for _, part := range cursor.Parts {
 		covered[part.Producer] = part.Number
 	}
+	// Who is at the head has all that was stored, also what the journal has let go of.
+	if c.known && (cursor.Epoch == 0 || cursor.Epoch == c.head.Epoch) && cursor.Pos.Micros >= c.head.Pos.Micros {
+		for _, l := range c.stored {
+			covered[l.Producer] = max(covered[l.Producer], l.Number)
+		}
+	}
 	for _, e := range slices.Backward(c.entries) {
 		if e.placed && !e.foreign && c.comparable(cursor, e) && e.result.Cursor.Pos.Micros <= cursor.Pos.Micros {
 			covered[e.link.Producer] = max(covered[e.link.Producer], e.link.Number)

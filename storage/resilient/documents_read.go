@@ -64,6 +64,7 @@ func (j *Journaled) Get(ctx context.Context, collection, id string) (storage.Doc
 	if err != nil {
 		return storage.Document{}, err
 	}
+	begun := j.documents.begin()
 	d, known, err := ask(ctx, j, l, func(ctx context.Context) (storage.Document, error) {
 		return j.driver.Get(ctx, collection, id)
 	})
@@ -73,21 +74,28 @@ func (j *Journaled) Get(ctx context.Context, collection, id string) (storage.Doc
 		return storage.Document{}, err
 	case known:
 		j.stamps.saw(documentKey{collection, id}, d.Stamp, time.Now().UnixMicro())
-		j.documents.got(collection, id, d, found)
+		begun.got(collection, id, d, found)
 		d, found = overlayDocument(d, found, collection, id, written)
 	default:
-		cause := err
-		var ok bool
-		if d, found, ok = pendingDocument(collection, id, written); !ok {
-			if d, found, ok = j.documents.get(collection, id, time.Now()); !ok {
-				return storage.Document{}, errUnknown(l, cause)
-			}
+		if d, found, known = j.recall(collection, id, written); !known {
+			return storage.Document{}, errUnknown(l, err)
 		}
 	}
 	if !found {
 		return storage.Document{}, storage.ErrNotFound
 	}
 	return d, nil
+}
+
+// recall is what is known here of a document, by the writes that are pending or by
+// what was read or written lately.
+func (j *Journaled) recall(collection, id string, written []storage.Op) (d storage.Document, found, known bool) {
+	if d, found, known = pendingDocument(collection, id, written); known {
+		return d, found, true
+	}
+	d, found, known = j.documents.get(collection, id, time.Now())
+	d, found = overlayDocument(d, found, collection, id, written)
+	return d, found, known
 }
 
 // Scan implements [storage.Driver].
@@ -97,28 +105,26 @@ func (j *Journaled) Scan(ctx context.Context, collection, index string, q storag
 	if err != nil {
 		return nil, err
 	}
-	docs, known, err := ask(ctx, j, l, func(ctx context.Context) ([]storage.Document, error) {
-		return j.driver.Scan(ctx, collection, index, q)
-	})
-	if known && err != nil {
-		return nil, err
-	}
-	if known {
-		for _, d := range docs {
-			j.stamps.saw(documentKey{collection, d.ID}, d.Stamp, time.Now().UnixMicro())
+	return scanOver(index, q, written, func(q storage.ScanQuery) ([]storage.Document, error) {
+		begun := j.documents.begin()
+		docs, known, err := ask(ctx, j, l, func(ctx context.Context) ([]storage.Document, error) {
+			return j.driver.Scan(ctx, collection, index, q)
+		})
+		if known {
+			for _, d := range docs {
+				j.stamps.saw(documentKey{collection, d.ID}, d.Stamp, time.Now().UnixMicro())
+			}
+			if err == nil {
+				begun.scanned(collection, index, q, docs)
+			}
+			return docs, err
 		}
-		j.documents.scanned(collection, index, q, docs)
-	} else {
-		cause := err
-		var ok bool
-		if docs, ok = j.documents.scan(collection, index, q, time.Now()); !ok {
-			return nil, errUnknown(l, cause)
+		docs, known = j.documents.scan(collection, index, q, time.Now())
+		if !known {
+			return nil, errUnknown(l, err)
 		}
-	}
-	if len(written) == 0 {
 		return docs, nil
-	}
-	return overlayScan(docs, index, q, written), nil
+	})
 }
 
 // Counters implements [storage.Driver]. What this node has added is counted: for
@@ -130,6 +136,7 @@ func (j *Journaled) Counters(ctx context.Context, collection, scope string, q st
 	if err != nil {
 		return nil, err
 	}
+	begun := j.documents.begin()
 	counters, known, err := ask(ctx, j, l, func(ctx context.Context) ([]storage.Counter, error) {
 		return j.driver.Counters(ctx, collection, scope, q)
 	})
@@ -137,7 +144,7 @@ func (j *Journaled) Counters(ctx context.Context, collection, scope string, q st
 		return nil, err
 	}
 	if known {
-		j.documents.counted(collection, scope, q, counters)
+		begun.counted(collection, scope, q, counters)
 	} else {
 		cause := err
 		var ok bool
@@ -218,11 +225,8 @@ func (j *Journaled) hasDocument(collection, id string) bool {
 	if err != nil {
 		return false
 	}
-	if _, found, known := pendingDocument(collection, id, written); known {
-		return found
-	}
-	_, found, _ := j.documents.get(collection, id, time.Now())
-	return found
+	_, found, known := j.recall(collection, id, written)
+	return found && known
 }
 
 // Publish implements [storage.Driver]. A failure never counts.

@@ -37,6 +37,7 @@ type entry struct {
 	takenNote *notes // the one that says that it was taken
 
 	doc     string        // the document that it writes; "": none
+	first   moment        // when it was sent for the first time
 	earlier *entry        // not in the backend either, writes the same document
 	ends    time.Time     // when what it wrote ends by itself; zero: never
 	durable bool          // the journal file has it, or there is none

@@ -208,6 +208,9 @@ func (j *journal) confirm(e *entry, r storage.Result, now time.Time) {
 	if e.acked {
 		j.recovered++
 	}
+	if e.foreign && c.kind == aQueue { // how long its id is remembered, another item says
+		j.forgetID(e)
+	}
 	c.poisoned = 0
 	if e.link.Number > 0 {
 		c.gaps = 0
@@ -338,15 +341,19 @@ func (j *journal) forget(e *entry) {
 	if e.op != nil {
 		j.hot -= e.size
 	}
-	if key := (idKey{e.chain.target, e.id}); j.ids[key] == e {
-		delete(j.ids, key)
-	}
+	j.forgetID(e)
 	if !j.durable {
 		return
 	}
 	j.deletes = append(j.deletes, e.seq)
 	j.replace(&e.noted, nil)
 	j.replace(&e.takenNote, nil)
+}
+
+func (j *journal) forgetID(e *entry) {
+	if key := (idKey{e.chain.target, e.id}); j.ids[key] == e {
+		delete(j.ids, key)
+	}
 }
 
 // drop lets go of shipped entries, oldest first: those that are over the bound,

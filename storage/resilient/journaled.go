@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -92,9 +93,6 @@ func byDefault[T int | int64 | time.Duration](name string, v *T, def T) error {
 	return nil
 }
 
-// Bounds of what a node remembers for the time when the backend is away, in bytes.
-const documentBytes = 16 << 20
-
 // closeTimeout is how long Close goes on shipping.
 const closeTimeout = 2 * time.Second
 
@@ -114,6 +112,7 @@ type Journaled struct {
 	mirror      *mirror
 	documents   *documents
 	stamps      stamps
+	drops       atomic.Uint64 // logs that the mirror was made to forget
 
 	logger   *zap.Logger
 	observer *observer
@@ -177,7 +176,7 @@ func newJournaled(cfg JournaledConfig) (*Journaled, error) {
 		cfg: cfg, driver: cfg.Driver, partitioned: partitioned, tells: partitioned != nil,
 		logger:    cfg.Logger.With(zap.String("source", logSource)),
 		mirror:    newMirror(defaultMirrorBounds),
-		documents: newDocuments(documentBytes),
+		documents: newDocuments(0),
 		toWrite:   make(chan struct{}, 1),
 		quit:      make(chan struct{}),
 	}

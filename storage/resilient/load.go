@@ -46,7 +46,7 @@ func (j *Journaled) restore(file *journalfile.File) error {
 	err := file.Replay(func(r journalfile.Record) error {
 		switch r.Kind {
 		case journalfile.Entry:
-			entries[r.Seq] = k.restoreEntry(r)
+			entries[r.Seq] = k.restoreEntry(r, j.documents.begin())
 		case journalfile.Placed:
 			n := &notes{seq: r.Seq}
 			for _, p := range r.Places {
@@ -78,10 +78,10 @@ func (j *Journaled) restore(file *journalfile.File) error {
 	return nil
 }
 
-func (k *journal) restoreEntry(r journalfile.Record) *entry {
+func (k *journal) restoreEntry(r journalfile.Record, first moment) *entry {
 	e := &entry{
 		chain: k.chain(targetOf(r.Op)), seq: r.Seq, op: r.Op, id: idOf(r.Op), size: opSize(r.Op), at: r.At,
-		durable: true, sent: true, unsure: true, acked: true,
+		durable: true, sent: true, first: first, unsure: true, acked: true,
 	}
 	switch op := r.Op.(type) {
 	case *storage.Append:

@@ -13,7 +13,7 @@ import (
 // that the journal is about to give back, the page is what the mirror and the
 // journal know, with Degraded set.
 func (j *Journaled) ReadLog(ctx context.Context, log string, q storage.LogQuery) (storage.LogPage, error) {
-	before := j.snapshot(log)
+	before, drops := j.snapshot(log), j.drops.Load()
 	l := j.laneAt(&storage.Append{Log: log})
 	page, known, err := ask(ctx, j, l, func(ctx context.Context) (storage.LogPage, error) {
 		return j.driver.ReadLog(ctx, log, q)
@@ -30,8 +30,16 @@ func (j *Journaled) ReadLog(ctx context.Context, log string, q storage.LogQuery)
 	j.mu.Lock()
 	j.note(log, page.State)
 	j.mu.Unlock()
-	j.mirror.read(log, q, page)
+	if j.drops.Load() == drops { // else it may show what is not there any more
+		j.mirror.read(log, q, page)
+	}
 	return j.extend(before, before.explicit(page, q), q)
+}
+
+// unmirror has the mirror forget a log, and what is being read of it.
+func (j *Journaled) unmirror(log string) {
+	j.drops.Add(1)
+	j.mirror.drop(log)
 }
 
 // note remembers the head that a read has shown; mu is held.

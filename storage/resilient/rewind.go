@@ -65,7 +65,7 @@ func (j *Journaled) lost(partition string) {
 		}
 		switch c.kind {
 		case aLog:
-			j.mirror.drop(c.name)
+			j.unmirror(c.name)
 		case aCollection:
 			j.documents.forget(c.name)
 		case aQueue:
