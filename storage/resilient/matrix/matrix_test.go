@@ -1,0 +1,69 @@
+package matrix
+
+import (
+	"hash/fnv"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+func allFaults() []fault { return slices.Concat(redisFaults, networkFaults, nodeFaults) }
+
+// seedOf is the fixed seed of a fault.
+func seedOf(name string) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name))
+	return h.Sum64()
+}
+
+// table collects a row for each run.
+type table struct {
+	mu   sync.Mutex
+	rows []string
+}
+
+func (b *table) add(row string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.rows = append(b.rows, row)
+}
+
+func (b *table) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	slices.Sort(b.rows)
+	return tableHead + "\n" + strings.Join(b.rows, "\n")
+}
+
+// Whatever goes wrong, nothing that was acknowledged is lost, seen twice or out of
+// order.
+func TestMatrix(t *testing.T) {
+	results := new(table)
+	t.Cleanup(func() { t.Logf("\n%s", results) })
+	for _, f := range allFaults() {
+		if !f.possible() {
+			t.Logf("%s: not possible yet", f.name)
+			continue
+		}
+		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
+			prove(t, f, seedOf(f.name), results)
+		})
+	}
+}
+
+// prove makes one run, which must have nothing to complain about.
+func prove(t *testing.T, f fault, seed uint64, results *table) {
+	t.Helper()
+	v := conduct(t, f, seed)
+	results.add(v.row(f.name))
+	if f.pends && v.pending == 0 {
+		t.Error("nothing was pending: the fault has not happened")
+	}
+	if n := v.lost + v.duplicated + v.reordered; n > 0 || len(v.problems) > 0 {
+		const most = 20
+		t.Errorf("seed %d\n%s\n%s\n%s", seed, tableHead, v.row(f.name),
+			strings.Join(v.problems[:min(len(v.problems), most)], "\n"))
+	}
+}

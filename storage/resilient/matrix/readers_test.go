@@ -1,0 +1,175 @@
+package matrix
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// form is how a reader remembers where it is.
+type form int
+
+const (
+	canonical form = iota // the cursor
+	verbatim              // the cursor written as a time
+	truncated             // that time in milliseconds, as JavaScript has it
+)
+
+// readLimit is what a reader asks for at once: more than any session gets in a
+// millisecond, which a truncating reader must get past.
+const readLimit = 200
+
+// reader follows one session, at one node or at whichever it finds.
+type reader struct {
+	actor
+	log   string
+	node  int
+	roams bool
+	form  form
+	blind bool // it ignores what it saw while it was pending
+
+	cursor string
+	epoch  string
+	all    map[string]struct{} // what it has ever seen
+	// Since the beginning, or since it was told that it may see things again:
+	seen map[string]struct{}
+	last map[string]int // writer → its newest event
+
+	told                  int // how often
+	duplicated, reordered []string
+}
+
+func (r *run) newReader(log string, node int, roams bool, f form) *reader {
+	stop := r.readersStop
+	if r.fault.idle {
+		stop = r.calm
+	}
+	name := fmt.Sprintf("reader of %s at %d, form %d, roams %v", log, node, f, roams)
+	return &reader{
+		actor: r.actor(name, stop), log: log, node: node, roams: roams, form: f,
+		blind: r.fault.broken == brokenParts, cursor: "1970-01-01T00:00:00Z",
+		all: make(map[string]struct{}), seen: make(map[string]struct{}), last: make(map[string]int),
+	}
+}
+
+// startReaders starts who reads events.
+func (r *run) startReaders() {
+	for i, log := range sessions {
+		r.readers = append(r.readers,
+			r.newReader(log, 0, false, canonical), r.newReader(log, 1, false, canonical),
+			r.newReader(log, i%2, true, canonical),
+			r.newReader(log, i%2, false, verbatim), r.newReader(log, 1-i%2, false, truncated))
+	}
+	for _, reader := range r.readers {
+		r.reading.Go(reader.follow)
+	}
+}
+
+// follow reads on until it is told to stop, and then to the end.
+func (f *reader) follow() {
+	for f.pause(5*time.Millisecond, 30*time.Millisecond) {
+		if f.roams && f.rand.IntN(5) == 0 {
+			f.node = f.rand.IntN(2)
+			if !f.pause(0, 300*time.Millisecond) {
+				break
+			}
+		}
+		f.poll()
+	}
+	select {
+	case <-f.r.readersStop:
+	case <-f.r.ctx.Done():
+	}
+	f.finish()
+}
+
+// finish reads until there is nothing new.
+func (f *reader) finish() {
+	deadline := time.Now().Add(patience)
+	for f.r.ctx.Err() == nil && time.Now().Before(deadline) {
+		known := len(f.all)
+		r, ok := f.poll()
+		if ok && !r.Degraded && !r.HasMore && len(f.all) == known {
+			return
+		}
+		f.r.rest(f.r.ctx, 5*time.Millisecond)
+	}
+	f.r.book.problem(f.name + ": does not come to an end")
+}
+
+// poll reads one page.
+func (f *reader) poll() (reply, bool) {
+	c := f.r.nodes[f.node]
+	r, err := c.call(f.r.ctx, request{Do: doRead, Name: f.log, Cursor: f.cursor, Limit: readLimit})
+	if errors.Is(err, errDown) {
+		if f.roams {
+			f.node = 1 - f.node
+			f.r.rest(f.r.ctx, 5*time.Millisecond)
+		} else {
+			_ = c.awaitUp(f.r.ctx)
+		}
+	}
+	if err != nil {
+		return r, false
+	}
+	if r.Error != "" {
+		if !r.Later {
+			f.r.book.problem(f.name + ": " + r.Error)
+		}
+		return r, false
+	}
+	f.take(r)
+	return r, true
+}
+
+// take notes a page, and where to go on.
+func (f *reader) take(r reply) {
+	if r.Gap || r.Epoch != "" && f.epoch != "" && r.Epoch != f.epoch {
+		f.told++
+		f.seen, f.last = make(map[string]struct{}), make(map[string]int)
+	}
+	if r.Epoch != "" {
+		f.epoch = r.Epoch
+	}
+	full := strings.Count(f.cursor, "~") >= 8 // a ninth part is not kept
+	for _, e := range r.Entries {
+		f.note(e.ID, full)
+	}
+	f.cursor = r.Cursor
+	if f.blind {
+		f.cursor, _, _ = strings.Cut(f.cursor, "~")
+	}
+	switch f.form {
+	case verbatim:
+		f.cursor = r.Timestamp
+	case truncated:
+		whole, fraction, _ := strings.Cut(r.Timestamp, ".")
+		f.cursor = whole + "." + fraction[:3] + "Z"
+	}
+}
+
+func (f *reader) note(id string, again bool) {
+	f.all[id] = struct{}{}
+	if _, ok := f.seen[id]; ok {
+		if f.form != truncated && !again {
+			f.duplicated = append(f.duplicated, id)
+		}
+		return
+	}
+	f.seen[id] = struct{}{}
+	writer, seq := origin(id)
+	if last, ok := f.last[writer]; ok && seq < last {
+		f.reordered = append(f.reordered, id)
+		return
+	}
+	f.last[writer] = seq
+}
+
+// origin says who published an event, and which of his it is.
+func origin(id string) (writer string, seq int) {
+	if _, err := fmt.Sscanf(strings.Replace(id, "-", " ", 1), "%s %d", &writer, &seq); err != nil {
+		return id, 0
+	}
+	return writer, seq
+}
