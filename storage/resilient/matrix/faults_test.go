@@ -21,6 +21,7 @@ type fault struct {
 	lasts time.Duration
 
 	loses      bool // Redis loses data
+	rollsBack  bool // and has older data instead
 	killsNodes bool
 	stops      bool // nothing may be acknowledged meanwhile
 	idle       bool // nobody writes or reads by then
@@ -60,13 +61,13 @@ func (f fault) pace() (from, to time.Duration) { return 3 * time.Millisecond, 12
 var redisFaults = []fault{
 	{name: "redis frozen", strike: redisFrozen, lasts: 2500 * time.Millisecond, pends: true},
 	{name: "redis killed, empty", strike: redisKilled, lasts: time.Second, loses: true, pends: true},
-	{name: "redis killed, old snapshot", strike: oldSnapshot, lasts: time.Second, loses: true, pends: true},
+	{name: "redis killed, old snapshot", strike: oldSnapshot, lasts: time.Second, loses: true, rollsBack: true, pends: true},
 	{name: "flushed under load", strike: flushed, loses: true},
 	{name: "flushed when idle", strike: flushedIdle, loses: true, idle: true, needs: features{losses: true}},
-	{name: "loading", strike: loading, lasts: 300 * time.Millisecond, loses: true, pends: true, args: slowLoading},
+	{name: "loading", strike: loading, lasts: 300 * time.Millisecond, loses: true, rollsBack: true, pends: true, args: slowLoading},
 	{name: "read-only", strike: readOnly, lasts: 1500 * time.Millisecond, pends: true},
 	{name: "out of memory", strike: outOfMemory, lasts: 1500 * time.Millisecond, pends: true},
-	{name: "lagging replica promoted", strike: laggingReplica, lasts: time.Second, loses: true, pends: true},
+	{name: "lagging replica promoted", strike: laggingReplica, lasts: time.Second, loses: true, rollsBack: true, pends: true},
 	{name: "cluster master lost", strike: clusterMaster, lasts: 2 * time.Second, loses: true, cluster: true, pends: true},
 	{name: "redis clock stepped", strike: clockStepped},
 	{name: "deleted in an outage", strike: deleted, lasts: 1500 * time.Millisecond, deletes: true, pends: true},
@@ -117,7 +118,7 @@ func flushedIdle(r *run) {
 var slowLoading = []string{"--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"}
 
 func loading(r *run) {
-	r.redis.MustDo("EVAL", "for i = 1, 2000 do redis.call('SET', 'filler' .. i, i) end", 0)
+	r.redis.MustDo("EVAL", "for i = 1, 2000 do redis.call('SET', 'filler' .. i, i) end return 1", 0)
 	r.redis.MustDo("SAVE")
 	r.more(50)
 	r.redis.Kill()

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/actionflows/lifeline/storage"
 )
 
 // form is how a reader remembers where it is.
@@ -16,9 +18,18 @@ const (
 	truncated             // that time in milliseconds, as JavaScript has it
 )
 
-// readLimit is what a reader asks for at once: more than any session gets in a
-// millisecond, which a truncating reader must get past.
+// readLimit is what a reader asks for at once.
 const readLimit = 200
+
+// limit is what this reader asks for at once. What was pending, or is refilled,
+// stands close together, up to one event in a µs: a reader that knows only
+// milliseconds gets past one of them with no less than this.
+func (f *reader) limit() int {
+	if f.form == truncated {
+		return storage.MaxPage
+	}
+	return readLimit
+}
 
 // reader follows one session, at one node or at whichever it finds.
 type reader struct {
@@ -101,7 +112,7 @@ func (f *reader) finish() {
 // poll reads one page.
 func (f *reader) poll() (reply, bool) {
 	c := f.r.nodes[f.node]
-	r, err := c.call(f.r.ctx, request{Do: doRead, Name: f.log, Cursor: f.cursor, Limit: readLimit})
+	r, err := c.call(f.r.ctx, request{Do: doRead, Name: f.log, Cursor: f.cursor, Limit: f.limit()})
 	if errors.Is(err, errDown) {
 		if f.roams {
 			f.node = 1 - f.node
@@ -134,7 +145,7 @@ func (f *reader) take(r reply) {
 	}
 	full := strings.Count(f.cursor, "~") >= 8 // a ninth part is not kept
 	for _, e := range r.Entries {
-		f.note(e.ID, full)
+		f.note(e.ID, full || f.r.fault.both)
 	}
 	f.cursor = r.Cursor
 	if f.blind {
@@ -149,7 +160,10 @@ func (f *reader) take(r reply) {
 	}
 }
 
+// note notes an event. It may be seen again if that is said, and out of order only
+// if it has been seen before.
 func (f *reader) note(id string, again bool) {
+	_, old := f.all[id]
 	f.all[id] = struct{}{}
 	if _, ok := f.seen[id]; ok {
 		if f.form != truncated && !again {
@@ -158,6 +172,9 @@ func (f *reader) note(id string, again bool) {
 		return
 	}
 	f.seen[id] = struct{}{}
+	if old || f.r.fault.both {
+		return
+	}
 	writer, seq := origin(id)
 	if last, ok := f.last[writer]; ok && seq < last {
 		f.reordered = append(f.reordered, id)
