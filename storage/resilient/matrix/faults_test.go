@@ -23,12 +23,14 @@ type fault struct {
 	loses      bool // Redis loses data
 	rollsBack  bool // and has older data instead
 	killsNodes bool
-	stops      bool // nothing may be acknowledged meanwhile
-	idle       bool // nobody writes or reads by then
-	both       bool // every event is published through both nodes
-	deletes    bool // the doomed session is there, to be deleted
-	cluster    bool // Redis is a Cluster
-	pends      bool // events are acknowledged as pending, or it did not happen
+	// freezesNodes: how long a node took to acknowledge says nothing.
+	freezesNodes bool
+	stops        bool // nothing may be acknowledged meanwhile
+	idle         bool // nobody writes or reads by then
+	both         bool // every event is published through both nodes
+	deletes      bool // the doomed session is there, to be deleted
+	cluster      bool // Redis is a Cluster
+	pends        bool // events are acknowledged as pending, or it did not happen
 
 	args     []string // of redis-server
 	spare    string   // see faults.Proxy.Spare

@@ -2,7 +2,9 @@ package matrix
 
 import (
 	"hash/fnv"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -10,8 +12,14 @@ import (
 
 func allFaults() []fault { return slices.Concat(redisFaults, networkFaults, nodeFaults) }
 
+// seedEnv replaces the fixed seeds, to see a run of a soak again.
+const seedEnv = "LIFELINE_SEED"
+
 // seedOf is the fixed seed of a fault.
 func seedOf(name string) uint64 {
+	if seed, err := strconv.ParseUint(os.Getenv(seedEnv), 10, 64); err == nil {
+		return seed
+	}
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(name))
 	return h.Sum64()
@@ -54,8 +62,9 @@ func TestMatrix(t *testing.T) {
 }
 
 // prove makes one run, which must have nothing to complain about.
-func prove(t *testing.T, f fault, seed uint64, results *table) {
+func prove(t *testing.T, f fault, seed uint64, results *table) verdict {
 	t.Helper()
+	t.Logf("seed %d", seed)
 	v := conduct(t, f, seed)
 	results.add(v.row(f.name))
 	if f.pends && v.pending == 0 {
@@ -66,4 +75,5 @@ func prove(t *testing.T, f fault, seed uint64, results *table) {
 		t.Errorf("seed %d\n%s\n%s\n%s", seed, tableHead, v.row(f.name),
 			strings.Join(v.problems[:min(len(v.problems), most)], "\n"))
 	}
+	return v
 }

@@ -18,7 +18,7 @@ var nodeFaults = []fault{
 		name: "node restarted in an outage", strike: nodeRestartedInOutage, lasts: 1500 * time.Millisecond,
 		killsNodes: true, pends: true, needs: features{durable: true},
 	},
-	{name: "node frozen", strike: nodeFrozen, lasts: 3 * time.Second},
+	{name: "node frozen", strike: nodeFrozen, lasts: 3 * time.Second, freezesNodes: true},
 	{
 		name: "nodes and redis killed", strike: allKilled, lasts: 300 * time.Millisecond,
 		loses: true, killsNodes: true, stops: true, needs: features{durable: true},

@@ -44,8 +44,8 @@ type reader struct {
 	epoch  string
 	all    map[string]struct{} // what it has ever seen
 	// Since the beginning, or since it was told that it may see things again:
-	seen map[string]struct{}
-	last map[string]int // writer → its newest event
+	seen map[string]bool // whether it was pending
+	last map[string]int  // writer → its newest event
 
 	told                  int // how often
 	duplicated, reordered []string
@@ -60,7 +60,7 @@ func (r *run) newReader(log string, node int, roams bool, f form) *reader {
 	return &reader{
 		actor: r.actor(name, stop), log: log, node: node, roams: roams, form: f,
 		blind: r.fault.broken == brokenParts, cursor: "1970-01-01T00:00:00Z",
-		all: make(map[string]struct{}), seen: make(map[string]struct{}), last: make(map[string]int),
+		all: make(map[string]struct{}), seen: make(map[string]bool), last: make(map[string]int),
 	}
 }
 
@@ -138,14 +138,14 @@ func (f *reader) poll() (reply, bool) {
 func (f *reader) take(r reply) {
 	if r.Gap || r.Epoch != "" && f.epoch != "" && r.Epoch != f.epoch {
 		f.told++
-		f.seen, f.last = make(map[string]struct{}), make(map[string]int)
+		f.seen, f.last = make(map[string]bool), make(map[string]int)
 	}
 	if r.Epoch != "" {
 		f.epoch = r.Epoch
 	}
 	full := strings.Count(f.cursor, "~") >= 8 // a ninth part is not kept
 	for _, e := range r.Entries {
-		f.note(e.ID, full || f.r.fault.both)
+		f.note(e, full || f.r.fault.both)
 	}
 	f.cursor = r.Cursor
 	if f.blind {
@@ -162,16 +162,23 @@ func (f *reader) take(r reply) {
 
 // note notes an event. It may be seen again if that is said, and out of order only
 // if it has been seen before.
-func (f *reader) note(id string, again bool) {
+//
+// Who comes from another node, where he saw an event in the log, may see it once
+// more at the node that published it: as long as the answer of Redis is missing it
+// is pending there, and without a position nobody can tell that it lies before the
+// cursor.
+func (f *reader) note(e event, again bool) {
+	id := e.ID
 	_, old := f.all[id]
 	f.all[id] = struct{}{}
-	if _, ok := f.seen[id]; ok {
-		if f.form != truncated && !again {
+	if pending, ok := f.seen[id]; ok {
+		again = again || f.form == truncated || f.roams && e.Pending && !pending
+		if !again {
 			f.duplicated = append(f.duplicated, id)
 		}
 		return
 	}
-	f.seen[id] = struct{}{}
+	f.seen[id] = e.Pending
 	if old || f.r.fault.both {
 		return
 	}
