@@ -10,7 +10,7 @@ import (
 	"github.com/actionflows/lifeline/internal/faults"
 )
 
-// say sends a line and answers the lines that come back.
+// say sends a line.
 func say(t *testing.T, p *faults.Process, line string) {
 	t.Helper()
 	if _, err := fmt.Fprintln(p.In, line); err != nil {

@@ -96,11 +96,15 @@ func (a actor) push(node int) {
 	}
 }
 
+// slow is how long a node takes to take input when Redis does not answer: whatever
+// the node then says, Redis may have handed out more.
+const slow = 100_000 // µs
+
 func (a actor) take(node int) {
 	for a.pause(20*time.Millisecond, 150*time.Millisecond) {
 		r, err := a.r.nodes[node].call(a.r.ctx, request{Do: doTake, Name: inputQueue, Limit: takeMost})
 		a.r.book.locked(func() {
-			if err != nil || r.Error != "" && !refusedAtOnce(r) {
+			if err != nil || r.Took > slow || r.Error != "" && !refusedAtOnce(r) {
 				a.r.book.inputs.lost += takeMost
 			}
 			for _, id := range r.Items {
