@@ -165,8 +165,11 @@ func (c *client) kill() {
 // close has the node close its storage and end.
 func (c *client) close() {
 	c.t.Helper()
-	ended := make(chan error, 1)
 	process := c.process
+	if process == nil {
+		return // it was never started
+	}
+	ended := make(chan error, 1)
 	go func() { ended <- process.Wait() }()
 	select {
 	case err := <-ended:
@@ -193,7 +196,7 @@ func (c *client) tail() string {
 // raced reports what the node said of data races and panics.
 func (c *client) raced() error {
 	b, err := os.ReadFile(c.log)
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
 	for _, sign := range []string{"DATA RACE", "panic:", "fatal error:"} {

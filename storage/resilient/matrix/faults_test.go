@@ -27,6 +27,7 @@ type fault struct {
 	freezesNodes bool
 	stops        bool // nothing may be acknowledged meanwhile
 	idle         bool // nobody writes or reads by then
+	clones       bool // a third node is started on a copy of the first one's journal
 	both         bool // every event is published through both nodes
 	deletes      bool // the doomed session is there, to be deleted
 	cluster      bool // Redis is a Cluster

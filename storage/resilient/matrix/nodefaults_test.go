@@ -3,7 +3,6 @@ package matrix
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"time"
 )
 
@@ -29,7 +28,7 @@ var nodeFaults = []fault{
 	},
 	{
 		name: "cloned journal", strike: clonedJournal, lasts: 1500 * time.Millisecond,
-		killsNodes: true, pends: true, needs: features{durable: true},
+		killsNodes: true, clones: true, pends: true, needs: features{durable: true},
 	},
 	{name: "disk full", strike: fullDisk, lasts: time.Second, needs: features{durable: true}},
 	{name: "disk full in an outage", strike: fullDiskInOutage, lasts: time.Second, pends: true, needs: features{durable: true}},
@@ -127,19 +126,15 @@ func clonedJournal(r *run) {
 	r.outage()
 	n := r.nodes[0]
 	n.kill()
-	config := n.config
-	config.Name = "clone"
-	config.Dir = filepath.Join(r.t.TempDir(), "clone")
-	if err := os.CopyFS(config.Dir, os.DirFS(n.config.Dir)); err != nil {
+	clone := r.nodes[nodeCount]
+	if err := os.CopyFS(clone.config.Dir, os.DirFS(n.config.Dir)); err != nil {
 		r.t.Error(err)
 		return
 	}
-	clone := newClient(r.t, config)
 	clone.start()
 	n.start()
-	r.nodes = append(r.nodes, clone)
 	for i, log := range sessions {
-		w := writer{r.actor(fmt.Sprint("c", i), r.calm), log, len(r.nodes) - 1, false}
+		w := writer{r.actor(fmt.Sprint("c", i), r.calm), log, nodeCount, false}
 		r.working.Go(w.write)
 	}
 	r.more(20)

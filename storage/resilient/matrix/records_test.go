@@ -16,7 +16,7 @@ const (
 
 // startRecords starts who writes documents, counts, and sends and takes input.
 func (r *run) startRecords() {
-	for i := range r.nodes {
+	for i := range nodeCount {
 		documents := r.actor(fmt.Sprint("documents", i), r.calm)
 		r.working.Go(func() { documents.write(i) })
 		counter := r.actor(fmt.Sprint("counter", i), r.calm)

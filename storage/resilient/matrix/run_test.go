@@ -29,7 +29,7 @@ type run struct {
 	replica *redistest.Server
 	cluster *redistest.Cluster
 	proxies []*faults.Proxy // one for each node; none in a Cluster
-	nodes   []*client
+	nodes   []*client       // with fault.clones a third one, to be started later
 
 	book        *book
 	actors      uint64
@@ -42,6 +42,9 @@ type run struct {
 	recovery time.Duration
 	deleted  time.Time // the doomed session, acknowledged
 }
+
+// nodeCount is how many nodes there are from the beginning.
+const nodeCount = 2
 
 // giveUp bounds a run.
 const giveUp = 3 * time.Minute
@@ -91,7 +94,7 @@ func (r *run) startServers() {
 	} else {
 		r.redis = redistest.Start(r.t, r.fault.args...)
 	}
-	for i := range 2 {
+	for i := range nodeCount {
 		c := nodeConfig{Name: fmt.Sprint("node", i), MaxBytes: r.fault.maxBytes, Broken: r.fault.broken}
 		if c.Broken == brokenParts { // that is the readers' part
 			c.Broken = ""
@@ -110,6 +113,11 @@ func (r *run) startServers() {
 		n := newClient(r.t, c)
 		n.start()
 		r.nodes = append(r.nodes, n)
+	}
+	if r.fault.clones {
+		c := r.nodes[0].config
+		c.Name, c.Dir = "clone", filepath.Join(r.t.TempDir(), "clone")
+		r.nodes = append(r.nodes, newClient(r.t, c))
 	}
 }
 

@@ -111,7 +111,7 @@ func (r *run) startWriters() {
 	if !r.fault.deletes {
 		return
 	}
-	for i := range r.nodes {
+	for i := range nodeCount {
 		w := writer{r.actor(fmt.Sprint("d", i), r.calm), doomed, i, false}
 		r.working.Go(w.write)
 	}
