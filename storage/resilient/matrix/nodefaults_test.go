@@ -33,6 +33,10 @@ var nodeFaults = []fault{
 	{name: "disk full", strike: fullDisk, lasts: time.Second, needs: features{durable: true}},
 	{name: "disk full in an outage", strike: fullDiskInOutage, lasts: time.Second, pends: true, needs: features{durable: true}},
 	{name: "fsync error", strike: fsyncError, lasts: time.Second, needs: features{durable: true}},
+	{
+		name: "fsync error in an outage", strike: fsyncErrorInOutage, lasts: 1500 * time.Millisecond,
+		killsNodes: true, pends: true, needs: features{durable: true},
+	},
 }
 
 func nodeKilled(r *run) {
@@ -158,4 +162,18 @@ func fullDiskInOutage(r *run) {
 func fsyncError(r *run) {
 	r.nodes[0].must(r.ctx, request{Do: doDisk, Name: diskFsync})
 	r.outage()
+}
+
+// fsyncErrorInOutage kills a node whose disk takes nothing any more while nobody
+// else has what it was given: whatever it acknowledges after that is lost.
+func fsyncErrorInOutage(r *run) {
+	r.redis.Freeze()
+	r.outage()
+	r.nodes[0].must(r.ctx, request{Do: doDisk, Name: diskFsync})
+	a := r.actor("killer", r.calm)
+	a.pause(0, 100*time.Millisecond)
+	r.nodes[0].kill()
+	r.nodes[0].start()
+	r.more(20)
+	r.redis.Thaw()
 }
