@@ -3,6 +3,7 @@ package matrix
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -101,6 +102,9 @@ func (r *run) checkReader(v *verdict, f *reader, ids []string) {
 	if n := len(f.reordered); n > 0 {
 		v.problem("%s: saw %d events late: %v", f.name, n, first(f.reordered))
 	}
+	if len(f.strange) > 0 {
+		v.problem("%s: its pages until then:\n\t%s", f.name, strings.Join(f.strange, "\n\t"))
+	}
 	var missed []string
 	there := make(map[string]struct{}, len(ids))
 	for _, id := range ids {
@@ -181,7 +185,7 @@ func (r *run) checkInput(v *verdict, left []string) {
 		if _, ok := in.tried[id]; !ok {
 			v.problem("input %s was never sent", id)
 		}
-		if n > 1 && !r.fault.rollsBack { // a taking may be undone
+		if n > 1 && !r.fault.undoesTakes() {
 			v.duplicated += n - 1
 			v.problem("input %s was handed out %d times", id, n)
 		}

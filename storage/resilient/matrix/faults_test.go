@@ -54,6 +54,11 @@ func (f fault) possible() bool {
 	return (have.durable || !f.needs.durable) && (have.records || !f.needs.records) && (have.losses || !f.needs.losses)
 }
 
+// undoesTakes: input may be handed out again, because Redis has forgotten that it
+// was handed out, and has it still, or is sent it by a node that has not heard that
+// it ever had it.
+func (f fault) undoesTakes() bool { return f.rollsBack || f.loses && f.killsNodes }
+
 // recordsLost: nobody can give back what is not in a journal.
 func (f fault) recordsLost() bool { return f.loses && !have.records }
 

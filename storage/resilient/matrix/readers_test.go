@@ -3,6 +3,7 @@ package matrix
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,9 +48,13 @@ type reader struct {
 	seen map[string]bool // whether it was pending
 	last map[string]int  // writer → its newest event
 
-	told                  int // how often
 	duplicated, reordered []string
+	pages                 []string // the last ones, in words
+	strange               []string // those up to the first that was not as it should be
 }
+
+// pagesKept is how many pages a reader remembers to explain itself.
+const pagesKept = 12
 
 func (r *run) newReader(log string, node int, roams bool, f form) *reader {
 	stop := r.readersStop
@@ -137,15 +142,18 @@ func (f *reader) poll() (reply, bool) {
 // take notes a page, and where to go on.
 func (f *reader) take(r reply) {
 	if r.Gap || r.Epoch != "" && f.epoch != "" && r.Epoch != f.epoch {
-		f.told++
 		f.seen, f.last = make(map[string]bool), make(map[string]int)
 	}
 	if r.Epoch != "" {
 		f.epoch = r.Epoch
 	}
+	f.remember(r)
 	full := strings.Count(f.cursor, "~") >= 8 // a ninth part is not kept
 	for _, e := range r.Entries {
 		f.note(e, full || f.r.fault.both)
+	}
+	if f.strange == nil && len(f.duplicated)+len(f.reordered) > 0 {
+		f.strange = slices.Clone(f.pages)
 	}
 	f.cursor = r.Cursor
 	if f.blind {
@@ -158,6 +166,22 @@ func (f *reader) take(r reply) {
 		whole, fraction, _ := strings.Cut(r.Timestamp, ".")
 		f.cursor = whole + "." + fraction[:3] + "Z"
 	}
+}
+
+// remember writes down a page.
+func (f *reader) remember(r reply) {
+	if len(r.Entries) == 0 && len(f.pages) > 0 && f.cursor == r.Cursor {
+		return // nothing has happened
+	}
+	if len(f.pages) == pagesKept {
+		f.pages = slices.Delete(f.pages, 0, 1)
+	}
+	events := "none"
+	if n := len(r.Entries); n > 0 {
+		events = fmt.Sprintf("%d: %+v to %+v", n, r.Entries[0], r.Entries[n-1])
+	}
+	f.pages = append(f.pages, fmt.Sprintf("+%v node %d after %s: epoch %s, gap %v, degraded %v, more %v, cursor %s, events %s",
+		time.Since(f.r.began).Round(time.Millisecond), f.node, f.cursor, r.Epoch, r.Gap, r.Degraded, r.HasMore, r.Cursor, events))
 }
 
 // note notes an event. It may be seen again if that is said, and out of order only
