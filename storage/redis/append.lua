@@ -127,6 +127,10 @@ if begins and changed then epoch = ARGV[1] end
 answer[1] = epoch or '0'
 if not changed then return answer end
 
+local function note_all(set)
+  if redis.call('HSET', meta, unpack(set)) > 0 then prune(meta, 'p:', PRODUCERS) end
+end
+
 -- Second pass: write. Metadata first.
 local lost = not had_epoch -- or dropped
 local stamp = ' ' .. str(math.max(us, clock))
@@ -138,8 +142,7 @@ for p in pairs(rebuilt and last or moved) do
   end
 end
 if not epoch then
-  redis.call('HSET', meta, unpack(set))
-  prune(meta, 3)
+  note_all(set)
   return answer
 end
 set[#set + 1] = 'epoch'
@@ -160,7 +163,7 @@ if renew then
   set[#set + 1] = 'exp'
   set[#set + 1] = str(clock) .. ' ' .. ARGV[3]
 end
-redis.call('HSET', meta, unpack(set))
+note_all(set)
 
 if lost then
   redis.call('UNLINK', KEYS[3], KEYS[4])
@@ -168,8 +171,6 @@ if lost then
 elseif turn then
   redis.call('UNLINK', KEYS[3 + gen])
 end
-
-prune(meta, m[6] and 6 or 5)
 
 for _, e in ipairs(entries) do
   local place, i = e[1], e[2]

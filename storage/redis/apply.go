@@ -109,6 +109,13 @@ func aim(op storage.Op) (about subject, name string) {
 	return "", "" // storage.Check has refused it
 }
 
+func partitionFor(about subject, name string) string {
+	if about == aboutCollection {
+		return collectionPartition(name)
+	}
+	return partitionName(name)
+}
+
 // call is the script call for the batch.
 func (b *batch) call(k keyspace) *call {
 	var c *call
@@ -122,8 +129,9 @@ func (b *batch) call(k keyspace) *call {
 	case aboutDrop:
 		l := k.log(b.name)
 		c = &call{keys: append([]string{l.stream, l.meta, l.ids0, l.ids1}, k.queue(b.name).all()...)}
+	case aboutBeat: // no operation is about it
 	}
-	c.args = append(c.args, string(b.about))
+	c.about, c.partition = b.about, partitionFor(b.about, b.name)
 	return c
 }
 
@@ -144,7 +152,7 @@ func (d *Driver) applyAll(ctx context.Context, stages [][]*batch) [][]answer {
 		for j, b := range stage {
 			calls[j] = b.call(d.keys)
 		}
-		writeScript.run(ctx, d.write, calls)
+		d.carryOut(ctx, calls)
 		for j, c := range calls {
 			a := parseAnswer(c, stage[j])
 			answers[i][j] = a

@@ -1,6 +1,6 @@
 -- Carries out Put, Del and Add on one collection, in order.
 --
--- KEYS: 1 members, 2 ends, 3 chains, 4 ranking of the scope '', then for each
+-- KEYS: 1 members, 2 ends, 3 chains and marks, 4 ranking of the scope '', then for each
 --       operation its own: P and D document, counters of its member in the scope
 --       ''; A counters, ranking of its scope, document
 -- ARGV: 1 the common beginning of the collection's keys, then for each operation
@@ -286,7 +286,6 @@ local function add(counters, ranking, doc, a)
   if p ~= '' then
     begin()
     note(chains, p, n)
-    prune(chains, 1)
   end
   if conditional and not d.list then return 'n0' end
   begin()

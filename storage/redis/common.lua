@@ -1,8 +1,18 @@
 -- What the scripts that write have in common; it stands in front of each of them.
+--
+-- KEYS: after those of the script: the hash with the marks of the partition
+-- ARGV: after those of the script: the driver that sends, its last write in the
+--       partition that it knows of or '', a number for this one, and what the call
+--       is about
+-- Answer: the driver's mark; 1 if this write is in it, 0 if nothing can be written,
+--       -1 if the mark lacks the write that the driver knows of; the script's own
+--       answer
 
 local DAY_MS = 86400000
 local TOMBSTONE_MS = 7 * DAY_MS
 local PRODUCERS = 32            -- remembered in each chain hash
+local DRIVERS = 64              -- remembered in the hash of each partition
+local WRITES = 8                -- remembered of each of them
 local TWO53 = 9007199254740992  -- up to here Lua counts exactly
 
 -- Lua would write large numbers as 1.7e+15.
@@ -19,24 +29,24 @@ local function number_of(hash, producer)
   return v and tonumber(string.match(v, '^%d+')) or 0
 end
 
-local noted = 0
-local function note(hash, producer, number)
-  redis.call('HSET', hash, 'p:' .. producer, str(number) .. ' ' .. str(clock + noted))
-  noted = noted + 1
-end
-
--- The producers that wrote longest ago make room. fixed is how many other fields
--- the hash has.
-local function prune(hash, fixed)
-  if redis.call('HLEN', hash) <= PRODUCERS + fixed then return end
-  local all, chains = redis.call('HGETALL', hash), {}
+-- The fields that begin with prefix, and end with when they were noted: all but
+-- the newest go. It is called when there is a new one.
+local function prune(hash, prefix, most)
+  local all, fields = redis.call('HGETALL', hash), {}
   for i = 1, #all, 2 do
-    if string.sub(all[i], 1, 2) == 'p:' then
-      chains[#chains + 1] = { all[i], tonumber(string.match(all[i + 1], '%d+$')) or 0 }
+    if string.sub(all[i], 1, #prefix) == prefix then
+      fields[#fields + 1] = { all[i], tonumber(string.match(all[i + 1], '%d+$')) or 0 }
     end
   end
-  table.sort(chains, function(a, b) return a[2] < b[2] end)
-  for i = 1, #chains - PRODUCERS do redis.call('HDEL', hash, chains[i][1]) end
+  table.sort(fields, function(a, b) return a[2] < b[2] end)
+  for i = 1, #fields - most do redis.call('HDEL', hash, fields[i][1]) end
+end
+
+local noted = 0
+local function note(hash, producer, number)
+  local new = redis.call('HSET', hash, 'p:' .. producer, str(number) .. ' ' .. str(clock + noted))
+  noted = noted + 1
+  if new == 1 then prune(hash, 'p:', PRODUCERS) end
 end
 
 -- Lua compares strings by the server's locale; names are ordered by their bytes.
@@ -47,3 +57,9 @@ local function before(a, b)
   end
   return #a < #b
 end
+
+local subject, tag, expect = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV)
+local driver, marks = 'd:' .. table.remove(ARGV), table.remove(KEYS)
+-- Read before anything is written, which also looks at the type of the key.
+local mark = redis.call('HGET', marks, driver) or ''
+local answer

@@ -9,8 +9,9 @@
 // error which means "Redis cannot be used now" wraps a
 // [storage.UnavailableError], see [Counts].
 //
-// It does not retry, does not remember what Redis lost and does not know what a
-// log is for: that is the work of storage/resilient and of the hub.
+// It tells when Redis has lost data (Driver.OnLoss), by marks that every write
+// leaves. It does not retry, does not remember what was lost and does not know what
+// a log is for: that is the work of storage/resilient and of the hub.
 //
 // # Servers
 //
@@ -18,7 +19,7 @@
 // followed; a call whose outcome is unknown is never sent again. When a master dies,
 // its logs are unavailable until another one has them, and those of other masters
 // go on. Replication is asynchronous: of what was acknowledged just before, the
-// newest may be lost, which the log's numbers tell.
+// newest may be lost, which the marks tell.
 //
 // # Keys of logs and queues
 //
@@ -51,7 +52,8 @@
 // Beside them stand
 //
 //	afw:{p00}:partitions     STRING   16, checked before anything is read or written
-//	afw:{pNN}:g              HASH     written by the health check
+//	afw:{pNN}:g              HASH     d:<driver> (its mark: the last 8 writes, µs; 64
+//	                                  at most), us of the last heartbeat
 //	afw:{pNN}:ch             channel  a storage.Notice per batch that was stored
 //	afw:{p00}:ch:<name>      channel  any other channel
 //	afw:{p00}:live:<random>  channel  one subscription's messages to itself
@@ -78,7 +80,8 @@
 //	afw:{c:<coll>}:n:<scope>:<member>  HASH  field → counter
 //	afw:{c:<coll>}:k:<scope>           ZSET  member → the negated value that ranks it
 //	afw:{c:<coll>}:g                   HASH  p:<producer> (last number, µs; 32 at
-//	                                         most), us of the last write
+//	                                         most), us of the last write, d:<driver>
+//	                                         as in afw:{pNN}:g
 //
 // In what is followed by a colon, % and : are spelt %25 and %3A. Ranks are 17
 // digits, the first 0 for negative ones, which follow with 2^53 added.

@@ -13,7 +13,7 @@ import (
 	"github.com/actionflows/lifeline/storage"
 )
 
-// Driver is a [storage.Driver] on Redis; safe for concurrent use.
+// Driver is a [storage.Partitioned] on Redis; safe for concurrent use.
 type Driver struct {
 	keys    keyspace
 	timeout time.Duration
@@ -22,6 +22,10 @@ type Driver struct {
 	write     *servers   // batches, health, messages
 	read      *servers   // pages, so that large ones hold up no batch
 	sentinels *sentinels // nil: none
+
+	lanes  []string // nil: one
+	marks  *marks
+	onLoss func(partition string)
 
 	admitted     atomic.Bool // Redis holds what this driver can use
 	refusal      atomic.Bool // it does not, and the log says so
@@ -40,7 +44,7 @@ type Driver struct {
 	wg     sync.WaitGroup // everything that uses a client
 }
 
-var _ storage.Driver = (*Driver)(nil)
+var _ storage.Partitioned = (*Driver)(nil)
 
 // New checks the options and prepares a driver; it reads the files of TLS. It does
 // not connect: that Redis is down is no reason not to start. The caller must call
@@ -60,6 +64,11 @@ func New(o Options) (*Driver, error) {
 		timeout:   o.Timeout,
 		log:       o.Logger,
 		liveEvery: liveEvery,
+		marks:     newMarks(keyspace{prefix: o.KeyPrefix}),
+		onLoss:    func(string) {},
+	}
+	if len(target.cluster) > 0 {
+		d.lanes = append(partitionNames[:], documentsLane)
 	}
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	d.dialing, d.stopDialing = context.WithCancel(context.Background())

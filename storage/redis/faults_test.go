@@ -88,6 +88,7 @@ func TestFrozenServerIsGivenUpInTime(t *testing.T) {
 			return err
 		},
 		"Health":  func() error { return d.Health(t.Context()) },
+		"Beat":    func() error { return d.Beat(t.Context(), 0) },
 		"Publish": func() error { return d.Publish(t.Context(), "x", nil) },
 	} {
 		start := time.Now()

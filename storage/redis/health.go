@@ -8,26 +8,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// Health implements [storage.Driver]: a script that writes. It fails on a
-// read-only replica, out of memory and wherever else appends would, where PING
-// would still be answered. It also looks whether the servers are still the same
-// ones, so that a master deposed by Sentinels which goes on answering is left.
+// Health implements [storage.Driver]: the write of [Driver.Beat] in the first
+// partition. It fails on a read-only replica, out of memory and wherever else appends
+// would, where PING would still be answered.
 func (d *Driver) Health(ctx context.Context) error {
-	d.write.refresh()
-	d.read.refresh()
-	_, err := bounded(ctx, d, func(ctx context.Context) (struct{}, error) {
-		if err := d.admit(ctx); err != nil {
-			return struct{}{}, err
-		}
-		c := &call{keys: []string{d.keys.health()}}
-		healthScript.run(ctx, d.write, []*call{c})
-		if c.reply == nil {
-			return struct{}{}, opError(c.err)
-		}
-		d.checkServer()
-		return struct{}{}, nil
-	})
-	if err != nil {
+	if err := d.beat(ctx, partitionNames[:1]); err != nil {
 		return fmt.Errorf("redis health: %w", err)
 	}
 	return nil

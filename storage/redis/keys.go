@@ -13,6 +13,8 @@ const (
 
 	eventKind = "e:"
 	otherKind = "l:"
+
+	collectionTag = "c:"
 )
 
 // keyspace names keys and channels under one prefix.
@@ -62,7 +64,7 @@ func (k keyspace) queue(name string) queueKeys {
 type collectionKeys struct{ base string }
 
 func (k keyspace) collection(name string) collectionKeys {
-	return collectionKeys{base: k.prefix + "{c:" + tagEscaper.Replace(name) + "}:"}
+	return collectionKeys{base: k.prefix + "{" + collectionTag + tagEscaper.Replace(name) + "}:"}
 }
 
 func (c collectionKeys) members() string           { return c.base + "x" }
@@ -106,9 +108,29 @@ func partitionOf(log string) int {
 }
 
 // partition is the common beginning of the keys of one partition.
-func (k keyspace) partition(p int) string { return fmt.Sprintf("%s{p%02d}:", k.prefix, p) }
+func (k keyspace) partition(p int) string { return k.prefix + "{" + partitionNames[p] + "}:" }
 
-func (k keyspace) health() string { return k.partition(0) + "g" }
+// partitionName is the name of the partition of a log or queue, and
+// collectionPartition that of a collection, which is one by itself.
+func partitionName(log string) string { return partitionNames[partitionOf(log)] }
+
+func collectionPartition(name string) string { return collectionTag + name }
+
+var partitionNames = func() (names [partitions]string) {
+	for p := range names {
+		names[p] = fmt.Sprintf("p%02d", p)
+	}
+	return names
+}()
+
+// marks is the hash with the marks of a partition; of a collection it also holds
+// the chains.
+func (k keyspace) marks(partition string) string {
+	if name, ok := strings.CutPrefix(partition, collectionTag); ok {
+		return k.collection(name).chains()
+	}
+	return k.prefix + "{" + partition + "}:g"
+}
 
 func (k keyspace) partitions() string { return k.partition(0) + "partitions" }
 

@@ -42,8 +42,11 @@ func (d *Driver) Take(ctx context.Context, queue string, most int) ([]storage.It
 		most = storage.MaxPage
 	}
 	return bounded(ctx, d, func(ctx context.Context) ([]storage.Item, error) {
-		c := &call{keys: d.keys.queue(queue).all(), args: []any{"take", most, string(aboutQueue)}}
-		writeScript.run(ctx, d.write, []*call{c})
+		c := &call{
+			about: aboutQueue, partition: partitionName(queue),
+			keys: d.keys.queue(queue).all(), args: []any{"take", most},
+		}
+		d.carryOut(ctx, []*call{c})
 		if c.reply == nil {
 			return nil, opError(c.err)
 		}

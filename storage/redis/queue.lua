@@ -94,10 +94,7 @@ for i = FIRST, #ARGV, PER_ITEM do
     outcome, advance = 'f', false
   end
   if advance or outcome == 'a' then begin() end
-  if advance then
-    note(meta, p, n)
-    prune(meta, 2)
-  end
+  if advance then note(meta, p, n) end
   if outcome == 'a' then
     redis.call('ZADD', ends, lasts > 0 and str(clock_ms + lasts) or '+inf', id)
     if not elsewhere then

@@ -34,6 +34,11 @@ type call struct {
 	reply any   // valid unless nil, even if err is set
 	err   error // set when there is no reply
 
+	// Of one that writes, see [Driver.carryOut].
+	about     subject
+	partition string
+	mark      *mark // of the partition, while it is sent
+
 	addr   string // where a redirect sends it, if set
 	asking bool   // only this once: its slot is being moved there
 }

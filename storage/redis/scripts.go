@@ -21,13 +21,15 @@ var (
 	scanLua string
 	//go:embed counters.lua
 	countersLua string
-	//go:embed health.lua
-	healthLua string
+	//go:embed beat.lua
+	beatLua string
+	//go:embed mark.lua
+	markLua string
 	//go:embed partitions.lua
 	partitionsLua string
 )
 
-// subject is what a writing script call is about; it is the call's last argument.
+// subject is what a writing script call is about; none for one that only reads.
 type subject string
 
 const (
@@ -35,25 +37,26 @@ const (
 	aboutQueue      subject = "queue"
 	aboutCollection subject = "collection"
 	aboutDrop       subject = "drop"
+	aboutBeat       subject = "beat"
 )
 
 // All that is written goes through one script: so the calls of one Apply need one
 // round trip whatever they are about, also where Redis has to be given the script
-// first, and keep their order.
+// first, keep their order, and leave the marks that marks.go is about.
 var (
-	writeScript = newScript("local subject = table.remove(ARGV)\n" + commonLua +
+	writeScript = newScript(commonLua +
 		chapter(aboutLog, appendLua) + chapter(aboutQueue, queueLua) +
-		chapter(aboutCollection, collectionLua) + chapter(aboutDrop, dropLua))
+		chapter(aboutCollection, collectionLua) + chapter(aboutDrop, dropLua) +
+		chapter(aboutBeat, beatLua) + markLua)
 
 	readScript     = newScript(readLua)
 	getScript      = newScript(getLua)
 	scanScript     = newScript(scanLua)
 	countersScript = newScript(countersLua)
 
-	healthScript     = newScript(healthLua)
 	partitionsScript = newScript(partitionsLua)
 )
 
 func chapter(s subject, source string) string {
-	return "if subject == '" + string(s) + "' then\n" + source + "\nend\n"
+	return "if subject == '" + string(s) + "' then answer = (function()\n" + source + "\nend)() end\n"
 }

@@ -32,4 +32,7 @@ type Status struct {
 	Reasons []string
 	// Pending counts acknowledged entries that are not in the backend yet.
 	Pending int
+	// JournalBytes is what the journal holds, stored or not, estimated as
+	// MaxBytes counts it; 0 without a journal.
+	JournalBytes int64
 }

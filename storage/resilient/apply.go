@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/storage"
 )
 
@@ -15,31 +14,118 @@ import (
 // append to it is tried again.
 const asideRetry = time.Minute
 
-// Apply implements [storage.Driver]. Plain appends go through the journal and
-// never fail because the backend does: they are answered with Pending and
-// Volatile set when it has not taken them within AckAfter, or at once while the
-// breaker is open. A full journal, and a log that cannot be written, answer a
-// [*storage.UnavailableError]. If ctx ends before the acknowledgement the entry
-// may be stored nevertheless; the same id again is answered with its outcome.
+// Apply implements [storage.Driver]. Append, Put, Del, Push and Add go through the
+// journal and never fail because the backend does: they are answered with Pending
+// set when it has not taken them within AckAfter, or at once while the breaker is
+// open, and with Volatile as well when the journal is in memory. Exists is then as
+// far as this node knows, and true where it does not. A full journal, and a log
+// that cannot be written, answer a [*storage.UnavailableError]. If ctx ends before
+// the acknowledgement the operation may be carried out nevertheless; the same id
+// again is answered with its outcome.
 //
-// Appends that carry a Link or Rebase are in the caller's own chain, and those
-// with IfExists depend on what only the backend knows. A call with one of them,
-// or with any other operation, goes to the driver as a whole, behind the
-// breaker, with a deadline of BatchTimeout, in no order with entries that are
-// pending.
+// A Drop, what carries a Link or Rebase and so is in the caller's own chain, and
+// what depends on something that only the backend knows (IfExists), goes to the
+// driver as a whole call, behind the breaker, with a deadline of BatchTimeout, in
+// no order with entries that are pending.
 func (j *Journaled) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return failAll(len(ops), err), err
 	}
-	appends := make([]*storage.Append, len(ops))
-	for i, op := range ops {
-		a, ok := op.(*storage.Append)
-		if !ok || a.IfExists || a.Rebase || a.Link != (storage.Link{}) {
-			return j.direct(ctx, ops)
-		}
-		appends[i] = a
+	ops = j.stamped(ops)
+	accepted, ok := j.journaled(ops)
+	if !ok {
+		return j.direct(ctx, ops)
 	}
-	return j.append(ctx, appends)
+	return j.keep(ctx, ops, accepted)
+}
+
+// stamped gives every Put and Del that has none its stamp. ops is not changed.
+func (j *Journaled) stamped(ops []storage.Op) []storage.Op {
+	copied := false
+	for i, op := range ops {
+		switch op := op.(type) {
+		case *storage.Put:
+			if stamp, given := j.stamp(documentKey{op.Collection, op.ID}, op.Stamp); given {
+				put := *op
+				put.Stamp = stamp
+				ops, copied = replace(ops, i, &put, copied)
+			}
+		case *storage.Del:
+			if stamp, given := j.stamp(documentKey{op.Collection, op.ID}, op.Stamp); given {
+				del := *op
+				del.Stamp = stamp
+				ops, copied = replace(ops, i, &del, copied)
+			}
+		}
+	}
+	return ops
+}
+
+// stamp answers a stamp for a write that has none.
+func (j *Journaled) stamp(k documentKey, has storage.Stamp) (storage.Stamp, bool) {
+	now := time.Now().UnixMicro()
+	if has != (storage.Stamp{}) {
+		j.stamps.saw(k, has, now)
+		return has, false
+	}
+	return j.stamps.next(k, now, j.Producer()), true
+}
+
+func replace(ops []storage.Op, i int, op storage.Op, copied bool) ([]storage.Op, bool) {
+	if !copied {
+		ops = slices.Clone(ops)
+	}
+	ops[i] = op
+	return ops, true
+}
+
+// journaled answers the operations as the journal takes them, if it takes all.
+func (j *Journaled) journaled(ops []storage.Op) ([]storage.Op, bool) {
+	accepted, copied := ops, false
+	for i, op := range ops {
+		switch op := op.(type) {
+		case *storage.Put, *storage.Del:
+		case *storage.Append:
+			if op.Rebase || op.Link != (storage.Link{}) {
+				return nil, false
+			}
+			if op.IfExists {
+				plain, known := j.existing(op)
+				if !known {
+					return nil, false
+				}
+				accepted, copied = replace(accepted, i, plain, copied)
+			}
+		case *storage.Push:
+			if op.Rebase || op.Taken || op.Link != (storage.Link{}) {
+				return nil, false
+			}
+		case *storage.Add:
+			if op.Rebase || op.Link != (storage.Link{}) || op.IfExists && !j.hasDocument(op.Collection, op.Member) {
+				return nil, false
+			}
+		default:
+			return nil, false
+		}
+	}
+	return accepted, true
+}
+
+// existing answers an append to a log that exists as far as this node knows: for
+// the epoch that it knows, so that it is discarded if the log was dropped since.
+func (j *Journaled) existing(op *storage.Append) (*storage.Append, bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	c := j.journal.chains[logOf(op.Log)]
+	if c == nil || !c.known && len(c.pending()) == 0 {
+		return nil, false
+	}
+	plain := *op
+	plain.IfExists = false
+	if plain.Epoch == 0 {
+		plain.Epoch = c.head.Epoch
+	}
+	return &plain, true
 }
 
 // direct has the driver carry out ops now.
@@ -50,38 +136,81 @@ func (j *Journaled) direct(ctx context.Context, ops []storage.Op) ([]storage.Res
 	if closed {
 		return failAll(len(ops), storage.ErrClosed), storage.ErrClosed
 	}
+	l := j.laneOf(ops)
 	drops := slices.ContainsFunc(ops, func(op storage.Op) bool {
 		_, ok := op.(*storage.Drop)
 		return ok
 	})
 	if drops { // nothing of the log may be on its way meanwhile
-		if err := j.lane.lock(ctx); err != nil {
+		if err := l.turn.lock(ctx); err != nil {
 			return failAll(len(ops), err), err
 		}
-		defer j.lane.unlock()
+		defer l.turn.unlock()
 	}
 	inner, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
 	defer cancel()
-	results, err := guardedApply(ctx, inner, j.breaker, j.driver, ops)
-	if drops {
-		j.noteDrops(ops, results)
+	results, err := guardedApply(ctx, inner, l.breaker, j.driver, ops)
+	if e := j.noteDirect(ops, results); err == nil {
+		err = e
 	}
-	j.lookAtBreaker()
+	l.look()
 	return results, err
 }
 
-// noteDrops lets go of what the journal holds of logs that were dropped.
-func (j *Journaled) noteDrops(ops []storage.Op, results []storage.Result) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	for i, op := range ops {
-		if drop, ok := op.(*storage.Drop); ok && results[i].Err == nil {
-			results[i].Exists = j.journal.dropLog(drop.Scope) || results[i].Exists
+// laneOf is the lane of the operations' first log or queue, or else of their first
+// collection: its breaker guards the call, whatever else is in it.
+func (j *Journaled) laneOf(ops []storage.Op) *lane {
+	if len(ops) == 0 {
+		return j.lanes[0]
+	}
+	for _, op := range ops {
+		if targetOf(op).kind != aCollection {
+			return j.laneAt(op)
 		}
 	}
+	return j.laneAt(ops[0])
 }
 
-// claim is what one append of a caller waits for.
+func (j *Journaled) laneAt(op storage.Op) *lane {
+	_, lane := j.place(op)
+	return j.lanes[lane]
+}
+
+// noteDirect lets go of what the journal holds of logs that were dropped, and notes
+// what was written.
+func (j *Journaled) noteDirect(ops []storage.Op, results []storage.Result) error {
+	now, held := time.Now(), false
+	j.mu.Lock()
+	for i, op := range ops {
+		if results[i].Err != nil {
+			continue
+		}
+		switch op := op.(type) {
+		case *storage.Drop:
+			j.mirror.drop(op.Scope)
+			if j.journal.dropLog(op.Scope) {
+				held, results[i].Exists = true, true
+			}
+		case *storage.Put, *storage.Del, *storage.Add:
+			if results[i].Duplicate {
+				j.documents.forget(targetOf(op).name)
+			} else {
+				j.documents.wrote(op, now)
+			}
+		}
+	}
+	j.mu.Unlock()
+	if !held {
+		return nil
+	}
+	// Otherwise what was pending would come back with the next start.
+	if err := j.barrier(nil); err != nil {
+		return fmt.Errorf("note in the journal that a log was dropped: %w", err)
+	}
+	return nil
+}
+
+// claim is what one operation of a caller waits for.
 type claim struct {
 	e      *entry
 	repeat bool // the id was there before
@@ -89,27 +218,30 @@ type claim struct {
 	err    error
 }
 
-// append takes appends into the journal and waits for their acknowledgement.
-func (j *Journaled) append(ctx context.Context, ops []*storage.Append) ([]storage.Result, error) {
-	claims, opened, err := j.accept(ops)
+// open reports whether nothing can be told from the backend for now.
+func (c claim) open() bool { return c.e != nil && c.e.chain.lane.isOpen() }
+
+// keep takes operations into the journal and waits for their acknowledgement. asked
+// are those that the caller meant.
+func (j *Journaled) keep(ctx context.Context, asked, ops []storage.Op) ([]storage.Result, error) {
+	claims, err := j.accept(ops)
 	if err != nil {
 		return failAll(len(ops), err), err
 	}
-	j.wakeShipper()
-	hurry := j.breaker.State() == breaker.Open
 	timer := time.NewTimer(j.cfg.AckAfter)
 	defer timer.Stop()
+	hurry := false
 	results := make([]storage.Result, len(ops))
 	for i := 0; i < len(claims); {
-		result, done, wait := j.answer(claims[i], hurry)
-		if done && errors.Is(result.Err, storage.ErrGone) && ops[i].Epoch == 0 && !claims[i].again {
+		result, done, wait, opened := j.answer(claims[i], ops[i], hurry || claims[i].open())
+		if done && errors.Is(result.Err, storage.ErrGone) && !claims[i].again && means(asked[i]) {
 			// The log was dropped while its caller waits: he has been promised nothing
 			// yet, and means the log that there will be.
 			claims[i] = j.reclaim(ops[i])
 			continue
 		}
 		if done {
-			results[i] = result
+			results[i] = conditional(asked[i], result)
 			i++
 			continue
 		}
@@ -119,7 +251,6 @@ func (j *Journaled) append(ctx context.Context, ops []*storage.Append) ([]storag
 		case <-timer.C:
 			hurry = true
 		case <-opened:
-			hurry, opened = true, nil
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-j.ctx.Done():
@@ -130,132 +261,32 @@ func (j *Journaled) append(ctx context.Context, ops []*storage.Append) ([]storag
 			return results, err
 		}
 	}
-	if j.breaker.State() == breaker.Open {
-		j.fallback.note(countPending(results))
-	}
+	j.noteFallback(results)
 	return results, nil
 }
 
-func countPending(results []storage.Result) (n int) {
-	for i := range results {
-		if results[i].Pending {
-			n++
-		}
-	}
-	return n
+// means reports whether an append is for the log of that name, whatever its epoch.
+func means(op storage.Op) bool {
+	a, ok := op.(*storage.Append)
+	return ok && a.Epoch == 0 && !a.IfExists
 }
 
-// accept numbers ops and puts them into the journal, all or none. opened is
-// closed when the breaker opens.
-func (j *Journaled) accept(ops []*storage.Append) (claims []claim, opened chan struct{}, err error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.closed {
-		return nil, nil, storage.ErrClosed
-	}
-	now := time.Now()
-	var size int64
-	for _, op := range ops {
-		if j.journal.ids[idKey{op.Log, op.ID}] == nil {
-			size += entrySize(op)
-		}
-	}
-	if size > 0 && !j.journal.fits(size) {
-		return nil, nil, &storage.UnavailableError{
-			Reason:     "the journal of events that wait to be stored is full",
-			RetryAfter: time.Second,
-		}
-	}
-	claims = make([]claim, len(ops))
-	for i, op := range ops {
-		claims[i] = j.claim(op, now)
-	}
-	return claims, j.opened, nil
-}
-
-// reclaim accepts an append once more.
-func (j *Journaled) reclaim(op *storage.Append) claim {
-	again, _, err := j.accept([]*storage.Append{op})
-	if err != nil {
-		return claim{err: err, again: true}
-	}
-	j.wakeShipper()
-	again[0].again = true
-	return again[0]
-}
-
-func (j *Journaled) claim(op *storage.Append, now time.Time) claim {
-	if op.Log == "" || op.ID == "" {
-		return claim{err: fmt.Errorf("append needs a log and an id: %w", storage.ErrPoison)}
-	}
-	if c := j.journal.chains[op.Log]; c != nil && c.aside {
-		if now.Sub(c.asideAt) < asideRetry {
-			return claim{err: errAside}
-		}
-		j.journal.revive(c)
-	}
-	if e := j.journal.ids[idKey{op.Log, op.ID}]; e != nil {
-		if e.done == nil {
-			e.done = make(chan struct{})
-		}
-		return claim{e: e, repeat: true}
-	}
-	return claim{e: j.journal.add(op, now)}
-}
-
-var errAside = &storage.UnavailableError{
-	Reason: "this log cannot be written", RetryAfter: asideRetry,
-	Err: errors.New("the backend refused it several times"),
-}
-
-// answer is the result for a claim, once there is one; otherwise wait says when
-// to ask again. hurry: an entry that is pending is acknowledged as such.
-func (j *Journaled) answer(c claim, hurry bool) (r storage.Result, done bool, wait <-chan struct{}) {
-	if c.err != nil {
-		return storage.Result{Err: c.err}, true, nil
-	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	e := c.e
-	switch {
-	case e.err != nil:
-		return storage.Result{Err: e.err}, true, nil
-	case e.placed && (e.in == nil || e.inBackend()):
-		return storedResult(e, c.repeat), true, nil
-	case e.chain.aside:
-		return storage.Result{Err: errAside}, true, nil
-	case e.acked || hurry && !j.closed: // on the way out nothing volatile is promised
-		return j.pendingResult(e, c.repeat), true, nil
-	}
-	if e.done == nil {
-		e.done = make(chan struct{})
-	}
-	return storage.Result{}, false, e.done
-}
-
-func storedResult(e *entry, repeat bool) storage.Result {
-	r := e.result
-	r.Duplicate = repeat || e.foreign
-	r.Exists = r.Exists || repeat
-	if !e.foreign {
-		r.Link = e.op.Link
+// conditional answers an append to an existing log: that it was dropped is no error.
+func conditional(op storage.Op, r storage.Result) storage.Result {
+	if a, ok := op.(*storage.Append); ok && a.IfExists && a.Epoch == 0 && errors.Is(r.Err, storage.ErrGone) {
+		return storage.Result{}
 	}
 	return r
 }
 
-// pendingResult acknowledges an entry that is not in the backend; mu is held.
-func (j *Journaled) pendingResult(e *entry, repeat bool) storage.Result {
-	if j.journal.waiting == 0 {
-		j.observer.look()
+func (j *Journaled) noteFallback(results []storage.Result) {
+	pending := 0
+	for i := range results {
+		if results[i].Pending {
+			pending++
+		}
 	}
-	j.journal.acknowledge(e)
-	return storage.Result{
-		Cursor:     e.chain.headCursor(time.Now()).With(e.op.Link),
-		ReceivedAt: e.at.UTC().Truncate(time.Microsecond),
-		Link:       e.op.Link,
-		Duplicate:  repeat,
-		Exists:     repeat || e.chain.known || e.number() > 1,
-		Pending:    true,
-		Volatile:   true,
+	if pending > 0 && slices.ContainsFunc(j.lanes, (*lane).isOpen) {
+		j.fallback.note(pending)
 	}
 }

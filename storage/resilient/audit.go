@@ -2,6 +2,8 @@ package resilient
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"sync"
 
 	"go.uber.org/zap"
@@ -9,43 +11,59 @@ import (
 	"github.com/actionflows/lifeline/storage"
 )
 
-// An audit compares logs in turns, between batches, so that it never holds up
-// the entries of others: auditTurn logs in a turn, auditReads at a time.
+// An audit compares chains in turns, between batches, so that it never holds up
+// the entries of others: auditTurn in a turn, auditReads at a time.
 const (
 	auditTurn  = 128
 	auditReads = 16
 )
 
-// compareSome compares the logs of one turn with the journal. Logs that could
-// not be read are compared again.
-func (j *Journaled) compareSome(ctx context.Context) error {
-	if err := j.lane.lock(ctx); err != nil {
+// finding is what an audit has seen of one chain: the state of a log, or whether
+// the latest write to a collection is there.
+type finding struct {
+	chain   *chain
+	state   storage.LogState
+	missing bool
+	err     error
+}
+
+// compareSome compares the chains of one turn with the journal. Those that could
+// not be asked for are compared again.
+func (l *lane) compareSome(ctx context.Context) error {
+	if err := l.turn.lock(ctx); err != nil {
 		return err
 	}
-	defer j.lane.unlock()
+	defer l.turn.unlock()
+	j := l.owner
 	j.mu.Lock()
-	chains := j.journal.takeAudit(auditTurn)
+	chains := l.takeAudit(auditTurn)
 	j.mu.Unlock()
-	states, errs := j.readStates(ctx, chains)
+	findings := j.examine(ctx, chains)
 
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var failed error
 	refilled, logs := 0, 0
-	for i, c := range chains {
-		switch err := errs[i]; {
-		case err == nil:
-			if n := j.journal.compare(c, states[i]); n > 0 {
+	for _, f := range findings {
+		c := f.chain
+		switch {
+		case f.err == nil && c.kind == aCollection:
+			if f.missing {
+				c.rewindAll()
+			}
+		case f.err == nil:
+			if n := c.compare(f.state); n > 0 {
+				j.mirror.drop(c.name)
 				refilled += n
 				logs++
 			}
-		case permanent(err):
+		case permanent(f.err):
 			// It cannot be read; what is to be written to it will tell.
 			c.gapped = false
-			j.journal.enqueue(c)
+			l.enqueue(c)
 		default:
-			failed = err
-			j.journal.auditFirst(c)
+			failed = f.err
+			l.auditFirst(c)
 		}
 	}
 	if refilled > 0 {
@@ -56,48 +74,104 @@ func (j *Journaled) compareSome(ctx context.Context) error {
 	return failed
 }
 
-// readStates reads the state of each log from the backend.
-func (j *Journaled) readStates(ctx context.Context, chains []*chain) ([]storage.LogState, []error) {
-	states, errs := make([]storage.LogState, len(chains)), make([]error, len(chains))
+// examine asks the backend about each chain.
+func (j *Journaled) examine(ctx context.Context, chains []*chain) []finding {
+	findings := make([]finding, len(chains))
 	ctx, cancel := context.WithTimeout(ctx, j.cfg.ReadTimeout)
 	defer cancel()
 	var readers sync.WaitGroup
 	for first := range min(auditReads, len(chains)) {
 		readers.Go(func() {
 			for i := first; i < len(chains); i += auditReads {
-				page, err := j.driver.ReadLog(ctx, chains[i].log, storage.LogQuery{Limit: 1})
-				states[i], errs[i] = page.State, err
+				findings[i] = j.examineOne(ctx, chains[i])
 			}
 		})
 	}
 	readers.Wait()
-	return states, errs
+	return findings
+}
+
+func (j *Journaled) examineOne(ctx context.Context, c *chain) (f finding) {
+	f.chain = c
+	if c.kind == aLog {
+		page, err := j.driver.ReadLog(ctx, c.name, storage.LogQuery{Limit: 1})
+		f.state, f.err = page.State, err
+		return f
+	}
+	j.mu.Lock()
+	e := c.latestStored()
+	f.missing = c.lost
+	j.mu.Unlock()
+	if e == nil || f.missing {
+		return f
+	}
+	b := batch{entries: []*entry{e}}
+	if f.err = j.fill(&b); f.err != nil {
+		return f
+	}
+	results, err := j.driver.Apply(ctx, b.ops)
+	if err == nil {
+		err = results[0].Err
+	}
+	if errors.Is(err, storage.ErrGap) {
+		f.missing = true
+		return f
+	}
+	f.err = err
+	f.missing = err == nil && !results[0].Duplicate
+	return f
+}
+
+// latestStored is the write to a collection by which one can tell whether it has
+// lost something: sent again, it is a duplicate. nil: there is none.
+func (c *chain) latestStored() *entry {
+	for _, e := range slices.Backward(c.entries[:c.ship]) {
+		if e.ends.IsZero() { // the time of others may be over
+			return e
+		}
+	}
+	return nil
 }
 
 // suspect has a log compared soon: a read has shown that it lost entries.
 func (j *Journaled) suspect(log string) {
 	j.mu.Lock()
-	if c := j.journal.chains[log]; c != nil && !c.aside {
-		j.journal.auditFirst(c)
+	c := j.journal.chains[logOf(log)]
+	if c != nil && !c.aside {
+		c.lane.auditFirst(c)
 	}
 	j.mu.Unlock()
-	j.wakeShipper()
+	if c != nil {
+		c.lane.wake()
+	}
 }
 
 // Subscribe implements [storage.Driver]. On [storage.NoticeChannel] fn sees the
 // notices of other nodes only.
 func (j *Journaled) Subscribe(ctx context.Context, channel string, fn func(storage.Message)) error {
 	return j.driver.Subscribe(ctx, channel, func(m storage.Message) {
-		if m.Lost { // perhaps the backend was started anew, and empty
-			j.mu.Lock()
-			j.journal.auditDue = true
-			j.mu.Unlock()
-			j.wakeShipper()
-		} else if channel == storage.NoticeChannel {
+		switch {
+		case m.Lost && !j.tells: // perhaps the backend was started anew, and empty
+			j.auditEverything()
+		case m.Lost:
+			j.beatSoon() // tells whether it was
+		case channel == storage.NoticeChannel:
 			if n, err := storage.ParseNotice(m.Data); err == nil && j.Own(n.Producer) {
 				return
 			}
 		}
 		fn(m)
 	})
+}
+
+// auditEverything has all that the journal could refill compared.
+func (j *Journaled) auditEverything() {
+	j.mu.Lock()
+	for _, l := range j.lanes {
+		l.auditDue = true
+	}
+	j.mu.Unlock()
+	for _, l := range j.lanes {
+		l.wake()
+	}
 }

@@ -13,60 +13,100 @@ import (
 // of each.
 type batch struct {
 	chains  int
-	entries []*entry // those of one log side by side
+	entries []*entry // those of one chain side by side
 	ops     []storage.Op
 }
 
-// take makes a batch from the front of the queue, which it leaves as it is.
-func (j *journal) take(most int, bytes int64) batch {
-	var b batch
+// take makes a batch from the front of the queue, which it leaves as it is. What
+// it takes may be in the backend from now on.
+func (l *lane) take(most int, bytes int64) (b batch) {
 	var size int64
-	for _, c := range j.queue {
-		for i, e := range c.entries[c.ship:] {
+	for _, c := range l.queue {
+		for i, e := range c.entries[c.ship:c.durable] {
 			if len(b.entries) > 0 && (len(b.entries) >= most || size+e.size > bytes) {
-				b.ops = opsOf(b.entries)
 				return b
 			}
 			if i == 0 {
 				b.chains++
 			}
+			e.sent = true
 			b.entries = append(b.entries, e)
 			size += e.size
 		}
 	}
-	b.ops = opsOf(b.entries)
 	return b
 }
 
-// opsOf copies the entries' operations, for a driver may look at them later than
-// it should.
-func opsOf(entries []*entry) []storage.Op {
-	copies := make([]storage.Append, len(entries))
-	ops := make([]storage.Op, len(entries))
-	for i, e := range entries {
-		copies[i] = e.op
-		copies[i].Floor = max(e.op.Floor, e.chain.floor)
-		copies[i].Rebase = e.chain.rebase == e.number()
-		ops[i] = &copies[i]
+// fill sets the operations of a batch, some of which the file has.
+func (j *Journaled) fill(b *batch) error {
+	j.mu.Lock()
+	ops := make([]storage.Op, len(b.entries))
+	for i, e := range b.entries {
+		ops[i] = e.op
 	}
-	return ops
+	j.mu.Unlock()
+	if err := j.load(b.entries, ops); err != nil {
+		return err
+	}
+	now := time.Now()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	entries := b.entries
+	b.entries = nil
+	for i, e := range entries {
+		if ops[i] == nil {
+			j.journal.refuse(e, errDamaged)
+			continue
+		}
+		b.entries = append(b.entries, e)
+		b.ops = append(b.ops, e.toSend(ops[i], now))
+	}
+	return nil
+}
+
+var errDamaged = errors.New("its record in the journal is damaged")
+
+// load reads from the file the operations that are nil. One whose record is damaged,
+// which the file has reported, stays nil.
+func (j *Journaled) load(entries []*entry, ops []storage.Op) error {
+	var seqs []uint64
+	places := map[uint64]int{}
+	for i, e := range entries {
+		if ops[i] == nil {
+			seqs, places[e.seq] = append(seqs, e.seq), i
+		}
+	}
+	if len(seqs) == 0 {
+		return nil
+	}
+	loaded, err := j.file.Load(seqs)
+	if err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	for _, record := range loaded {
+		ops[places[record.Seq]] = record.Op
+	}
+	return nil
 }
 
 // settle notes what became of a batch, and says why some of it is to be sent
 // again.
-func (j *Journaled) settle(b batch, results []storage.Result, err error) error {
+func (l *lane) settle(b batch, results []storage.Result, err error) error {
+	j := l.owner
 	if err == nil && len(results) != len(b.ops) {
 		err = fmt.Errorf("driver answered %d results for %d operations", len(results), len(b.ops))
 	}
 	if len(results) != len(b.ops) {
 		results = failAll(len(b.ops), err)
 	}
+	now := time.Now()
 	j.mu.Lock()
 	waited, discarded := j.journal.waiting > 0, j.journal.discarded
-	poisoned, failed := j.journal.settle(b, results, err, time.Now())
+	poisoned, failed := l.settleAll(b, results, err, now)
 	if failed != nil {
-		j.journal.auditDue = true
+		l.suspectAll(b)
 	}
+	j.remember(b, now)
 	changed := waited && j.journal.waiting == 0
 	discarded = j.journal.discarded - discarded
 	j.mu.Unlock()
@@ -82,9 +122,24 @@ func (j *Journaled) settle(b batch, results []storage.Result, err error) error {
 	return failed
 }
 
-// poison is a log that was set aside, and why.
+// suspectAll has what a failed batch was for compared: all of it where the backend
+// tells of losses itself, and otherwise everything.
+func (l *lane) suspectAll(b batch) {
+	if !l.owner.tells {
+		l.auditDue = true
+		return
+	}
+	for _, e := range b.entries {
+		if e.chain.kind == aLog {
+			l.auditLater(e.chain)
+		}
+	}
+}
+
+// poison is a log that was set aside, or another target's operation that was given
+// up, and why.
 type poison struct {
-	log     string
+	target  target
 	entries int
 	err     error
 }
@@ -92,57 +147,58 @@ type poison struct {
 // maxPoison is how often an entry is refused before its log is set aside.
 const maxPoison = 3
 
-// settle notes the outcome of each entry of a batch, and puts the batch's logs
-// where they belong: to the end of the queue, or, if the batch failed, back to
-// where they were.
-func (j *journal) settle(b batch, results []storage.Result, err error, now time.Time) (poisoned []poison, failed error) {
+// settleAll notes the outcome of each entry of a batch, and puts the batch's
+// chains where they belong: to the end of the queue, or, if the batch failed, back
+// to where they were.
+func (l *lane) settleAll(b batch, results []storage.Result, err error, now time.Time) (poisoned []poison, failed error) {
 	for i := 0; i < len(b.entries); {
 		c := b.entries[i].chain
 		end := i
 		for end < len(b.entries) && b.entries[end].chain == c {
 			end++
 		}
-		if stop := j.settleChain(b.entries[i:end], results[i:end], err, now); stop != nil {
-			switch {
-			case errors.Is(stop, storage.ErrGap):
-				c.gapped = true
-				c.gaps++
-				j.auditFirst(c)
-				j.auditDue = true
-			case permanent(stop):
-				if c.poisoned++; c.poisoned >= maxPoison {
-					j.setAside(c, now)
-				}
-				if c.poisoned == maxPoison { // told once, not at each try later on
-					poisoned = append(poisoned, poison{c.log, len(c.entries) - c.ship, stop})
-				}
-			default:
-				failed = stop
+		stop := c.settle(b.entries[i:end], results[i:end], err, now)
+		switch {
+		case stop == nil:
+		case errors.Is(stop, storage.ErrGap):
+			c.gap()
+		case permanent(stop):
+			if p, told := c.poison(stop, now); told {
+				poisoned = append(poisoned, p)
 			}
+		default:
+			failed = stop
 		}
 		i = end
 	}
 	if failed == nil {
 		failed = err
 	}
-	j.requeue(b.chains, failed != nil)
-	j.drop(now)
+	l.requeue(b.chains, failed != nil)
+	l.owner.journal.drop(now)
 	return poisoned, failed
 }
 
-// settleChain notes the outcomes of one log's entries, up to the first that is
-// not settled, and answers why.
-func (j *journal) settleChain(entries []*entry, results []storage.Result, err error, now time.Time) error {
+// settle notes the outcomes of one chain's entries, up to the first that is not
+// settled, and answers why.
+func (c *chain) settle(entries []*entry, results []storage.Result, err error, now time.Time) error {
+	j := c.owner
 	for i, e := range entries {
 		r := results[i]
 		switch {
-		case r.Err == nil && err != nil && r.Cursor.Pos.Micros == 0:
+		case e.in == nil: // dropped meanwhile
+		case r.Err == nil && err != nil && r.Cursor.Pos.Micros == 0 && c.kind == aLog:
 			e.unsure = true // the driver did not say
 			return err
 		case r.Err == nil:
 			j.confirm(e, r, now)
 		case errors.Is(r.Err, storage.ErrGone):
-			j.discard(e, r.Err)
+			j.gone(e, r.Err)
+		case errors.Is(r.Err, storage.ErrFull) && !e.acked:
+			j.refuse(e, r.Err)
+			return storage.ErrGap // those behind it go on without its number
+		case errors.Is(r.Err, storage.ErrFull): // acknowledged while it was on its way
+			return storage.ErrGap
 		default:
 			for _, left := range entries[i:] {
 				left.unsure = left.unsure || !errors.Is(r.Err, storage.ErrGap) && !permanent(r.Err)
@@ -153,6 +209,86 @@ func (j *journal) settleChain(entries []*entry, results []storage.Result, err er
 	return nil
 }
 
+// gone discards an entry of an epoch that has ended.
+func (j *journal) gone(e *entry, err error) {
+	c := e.chain
+	j.discard(e, err)
+	if !e.acked {
+		j.discarded++
+	}
+	c.unknown()
+	if c.ship == 0 {
+		c.stored = nil // what was there is not missed
+	}
+}
+
+// refuse discards an entry that the backend will not have, and whose number it has
+// not taken.
+func (j *journal) refuse(e *entry, err error) {
+	c := e.chain
+	j.discard(e, err)
+	switch next := c.nextLinked(); {
+	case e.link.Number == 0:
+	case next != nil:
+		c.rebase = next
+	case e.link == storage.Link{Producer: c.producer, Number: c.last}:
+		c.last--
+	}
+}
+
+// gap notes that the backend lacks the number before the chain's next. What it
+// lacks of a log is given back to it if it can be, after a look at the log. What is
+// sent to a queue belongs to the backend, and a collection has a number only for
+// each Add, so these go on, or begin again, from what is there.
+func (c *chain) gap() {
+	switch {
+	case c.kind == aLog:
+		c.gapped = true
+		c.gaps++
+		c.lane.auditFirst(c)
+		c.lane.auditDue = c.lane.auditDue || !c.lane.owner.tells
+	case c.kind == aCollection && c.gaps == 0 && c.ship > 0:
+		c.gaps++
+		c.rewindAll()
+	default:
+		c.gaps++
+		if c.rebase = c.nextLinked(); c.rebase != nil {
+			c.rebase.unsure = false // it is not there
+		}
+	}
+}
+
+// nextLinked is the first entry to ship that has a number; nil: there is none.
+func (c *chain) nextLinked() *entry {
+	for _, e := range c.unshipped() {
+		if e.link.Number > 0 {
+			return e
+		}
+	}
+	return nil
+}
+
+// poison notes that the backend refuses the chain's next entry for good. A log is
+// set aside as a whole; elsewhere the others do not depend on that entry.
+func (c *chain) poison(err error, now time.Time) (p poison, told bool) {
+	c.poisoned++
+	e := c.entries[c.ship]
+	p = poison{c.target, len(c.unshipped()), err}
+	if c.kind == aLog {
+		if c.poisoned >= maxPoison {
+			c.owner.setAside(c, now)
+		}
+		return p, c.poisoned == maxPoison // told once, not at each try later on
+	}
+	if e.acked && c.poisoned < maxPoison {
+		return p, false
+	}
+	c.poisoned = 0
+	p.entries = 1
+	c.owner.refuse(e, err)
+	return p, true
+}
+
 // permanent reports whether an entry's own error says that it will not be taken
 // the next time either.
 func permanent(err error) bool {
@@ -161,10 +297,37 @@ func permanent(err error) bool {
 		!errors.Is(err, context.Canceled) && !errors.Is(err, storage.ErrClosed)
 }
 
-// requeue puts the first n logs of the queue, those of a batch, to its end, or
-// back to its front in the same order. Logs with nothing to ship leave it.
-func (j *journal) requeue(n int, front bool) {
-	served := append([]*chain(nil), j.queue[:n]...)
+// remember notes what of a batch is in the backend now, for the time when that is
+// away; mu is held.
+func (j *Journaled) remember(b batch, now time.Time) {
+	for i, e := range b.entries {
+		if !e.inBackend() || e.storedAt != now {
+			continue
+		}
+		switch e.chain.kind {
+		case aLog:
+			if a, ok := b.ops[i].(*storage.Append); ok && !e.foreign {
+				at := e.result.Cursor
+				j.mirror.stored(a.Log, at.Epoch, storage.LogEntry{
+					ID: e.id, Data: a.Data, Link: e.link, Pos: at.Pos, Received: at.Pos.Time(),
+				})
+			}
+		case aCollection:
+			if _, isAdd := b.ops[i].(*storage.Add); e.result.Duplicate && !isAdd {
+				j.documents.forget(e.chain.name) // another writer's is there, or ours since long
+			} else if !e.result.Duplicate {
+				j.documents.wrote(b.ops[i], now)
+			}
+		case aQueue:
+		}
+	}
+}
+
+// requeue puts the first n chains of the queue, those of a batch, to its end, or
+// back to its front in the same order. Those with nothing to ship leave it.
+func (l *lane) requeue(n int, front bool) {
+	n = min(n, len(l.queue))
+	served := append([]*chain(nil), l.queue[:n]...)
 	kept := served[:0]
 	for _, c := range served {
 		if c.shippable() {
@@ -174,10 +337,10 @@ func (j *journal) requeue(n int, front bool) {
 		}
 	}
 	if front {
-		j.queue = j.queue[n-len(kept):]
-		copy(j.queue, kept)
+		l.queue = l.queue[n-len(kept):]
+		copy(l.queue, kept)
 		return
 	}
-	clear(j.queue[:n])
-	j.queue = append(j.queue[n:], kept...)
+	clear(l.queue[:n])
+	l.queue = append(l.queue[n:], kept...)
 }

@@ -7,64 +7,33 @@ import (
 	"github.com/actionflows/lifeline/storage"
 )
 
-// entryOverhead is what an entry costs beside its data and id, in bytes: itself,
-// its place in the maps and lists, its channel.
-const entryOverhead = 512
-
-// entry is one append that the journal holds.
-type entry struct {
-	chain *chain
-	op    storage.Append // as it was accepted, with its Link
-	size  int64          // bytes, with overhead
-	at    time.Time      // when it was accepted, by this node's clock
-
-	in         *list // pending, aside or shipped; nil: dropped or discarded
-	prev, next *entry
-
-	// result is the backend's outcome. placed says that there is one, be it of
-	// an earlier life of the backend; foreign that the id stood there already as
-	// another entry, so that this number has no entry of its own.
-	result   storage.Result
-	placed   bool
-	foreign  bool
-	storedAt time.Time
-
-	unsure bool          // it was sent, and what became of it is unknown
-	acked  bool          // a caller has been told that it is taken
-	err    error         // discarded
-	done   chan struct{} // closed when the outcome changes; nil: nobody waits
-}
-
-// settled wakes whoever waits for the entry.
-func (e *entry) settled() {
-	if e.done != nil {
-		close(e.done)
-		e.done = nil
-	}
-}
-
-func (e *entry) number() uint64 { return e.op.Link.Number }
-
-// chain is what the journal knows of one log. Its entries are in the order of
-// their numbers: those before ship are in the backend, the others are not.
+// chain is what the journal knows of one target. Its entries are in the order in
+// which they were accepted: those before ship are in the backend, those from
+// durable on not yet in the journal's file. Entries of an earlier run of this node
+// have another producer, and come first.
 type chain struct {
-	owner    *journal
-	log      string
-	producer storage.Producer
-	entries  []*entry
-	ship     int
+	target
+	owner     *journal
+	lane      *lane
+	partition string // of the backend; "" if it tells of none
 
-	last    uint64 // the last number given
-	stored  uint64 // the highest number that was ever in the backend
-	visible uint64 // entries up to it are shown to readers while pending
-	rebase  uint64 // the number to be sent with Rebase; 0: none
+	entries       []*entry
+	ship, durable int
+	writes        map[string]*entry // by document, the last one that is not in the backend
+
+	producer storage.Producer // of entries to come
+	last     uint64           // the last number given
+	stored   []storage.Link   // by producer, the highest number that was ever in the backend
+	visible  uint64           // entries up to this place in the journal are shown while pending
+	rebase   *entry           // to be sent with Rebase; nil: none
 
 	head  storage.Cursor // the last known head, if known
 	known bool
 	floor int64 // the highest position known of, µs
 
-	queued   bool // in journal.queue
-	auditing bool // in journal.audit
+	queued   bool // in lane.queue
+	auditing bool // in lane.audit
+	lost     bool // the backend has told that it does not have all of it any more
 	gapped   bool // to be audited before anything more is sent
 	gaps     int  // ErrGap in a row
 	poisoned int  // ErrPoison in a row
@@ -74,13 +43,96 @@ type chain struct {
 }
 
 // shippable reports whether the shipper has work here.
-func (c *chain) shippable() bool {
-	return c.ship < len(c.entries) && !c.gapped && !c.aside
+func (c *chain) shippable() bool { return c.ship < c.durable && !c.gapped && !c.aside }
+
+// unshipped are the entries that are not in the backend.
+func (c *chain) unshipped() []*entry { return c.entries[c.ship:] }
+
+// writing notes that e, which writes a document, is not in the backend.
+func (c *chain) writing(e *entry) {
+	if e.doc == "" {
+		return
+	}
+	last := c.writes[e.doc]
+	if last != nil && last.seq > e.seq { // e was there, and is lost
+		for last.earlier != nil && last.earlier.seq > e.seq {
+			last = last.earlier
+		}
+		e.earlier, last.earlier = last.earlier, e
+		return
+	}
+	if c.writes == nil {
+		c.writes = make(map[string]*entry)
+	}
+	e.earlier = last
+	c.writes[e.doc] = e
 }
 
-// at is the index of the first entry with at least this number.
-func (c *chain) at(number uint64) int {
-	return sort.Search(len(c.entries), func(i int) bool { return c.entries[i].number() >= number })
+// wrote notes that e is in the backend, or never will be.
+func (c *chain) wrote(e *entry) {
+	if e.doc == "" {
+		return
+	}
+	last := c.writes[e.doc]
+	if last == e {
+		if c.writes[e.doc] = e.earlier; e.earlier == nil {
+			delete(c.writes, e.doc)
+		}
+	}
+	for ; last != nil; last = last.earlier {
+		if last.earlier == e {
+			last.earlier = e.earlier
+			break
+		}
+	}
+	e.earlier = nil
+}
+
+// pending are the entries that readers see although they are not in the backend.
+func (c *chain) pending() []*entry {
+	end := sort.Search(len(c.entries), func(i int) bool { return c.entries[i].seq > c.visible })
+	return c.entries[c.ship:max(c.ship, end)]
+}
+
+// shown are the entries that readers may see.
+func (c *chain) shown() []*entry { return c.entries[:c.ship+len(c.pending())] }
+
+// storedOf is the highest number of a producer that was ever in the backend.
+func (c *chain) storedOf(p storage.Producer) uint64 {
+	for _, l := range c.stored {
+		if l.Producer == p {
+			return l.Number
+		}
+	}
+	return 0
+}
+
+// setStored notes what storedOf answers; 0 forgets the producer.
+func (c *chain) setStored(l storage.Link) {
+	for i := range c.stored {
+		if c.stored[i].Producer != l.Producer {
+			continue
+		}
+		if l.Number == 0 {
+			c.stored = append(c.stored[:i:i], c.stored[i+1:]...)
+		} else {
+			c.stored[i].Number = l.Number
+		}
+		return
+	}
+	if l.Producer != 0 && l.Number > 0 {
+		c.stored = append(c.stored, l)
+	}
+}
+
+// behind reports whether a log's state lacks entries that were stored in it.
+func (c *chain) behind(last map[storage.Producer]uint64) bool {
+	for _, l := range c.stored {
+		if last[l.Producer] < l.Number {
+			return true
+		}
+	}
+	return false
 }
 
 // saw notes a head and a floor from what a driver answered.
@@ -107,7 +159,21 @@ func (c *chain) headCursor(now time.Time) storage.Cursor {
 	return storage.MicrosCursor(now.UnixMicro())
 }
 
-// pending are the entries that readers see although they are not in the backend.
-func (c *chain) pending() []*entry {
-	return c.entries[c.ship:max(c.ship, c.at(c.visible+1))]
+// removeAt takes the entry at i out of the chain.
+func (c *chain) removeAt(i int) {
+	if i == 0 {
+		c.entries[0] = nil
+		c.entries = c.entries[1:]
+	} else {
+		c.entries = append(c.entries[:i], c.entries[i+1:]...)
+	}
+	if i < c.ship {
+		c.ship--
+	}
+	if i < c.durable {
+		c.durable--
+	}
+	if len(c.entries) == 0 {
+		c.entries = nil
+	}
 }

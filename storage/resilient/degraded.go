@@ -7,90 +7,172 @@ import (
 	"github.com/actionflows/lifeline/storage"
 )
 
-// degradedPage answers a query from the journal alone. Between the entries that
-// it holds other nodes may have written, so the canonical part of the cursor
-// stays where the reader was, and only our part of it goes on: with the journal's
-// entries side by side, it says exactly what the reader has been given.
-func (j *Journaled) degradedPage(log string, q storage.LogQuery) storage.LogPage {
+// degradedPage answers a query from the mirror and the journal. What the mirror has
+// is without a hole, so the cursor passes it. Between the entries that only the
+// journal holds other nodes may have written, so behind the mirror the canonical
+// part of the cursor stays where it is, and only our part of it goes on: with the
+// journal's entries side by side, it says exactly what the reader has been given.
+func (j *Journaled) degradedPage(log string, q storage.LogQuery) (storage.LogPage, error) {
+	w, mirrored := j.mirror.window(log)
+	p := pages{window: w, mirrored: mirrored, limit: limitOf(q)}
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	// Of a log never seen, only a reader of its tail needs something kept: that
 	// what follows lies behind the cursor he gets.
-	c := j.journal.chains[log]
+	c := j.journal.chains[logOf(log)]
 	if c == nil && (q.After != nil || q.Before != nil) {
-		c = &chain{owner: j.journal, log: log}
+		c = j.journal.detached(logOf(log))
 	} else if c == nil {
-		c = j.journal.chain(log)
+		c = j.journal.chain(logOf(log))
 	}
-	var page storage.LogPage
+	if mirrored {
+		p.unsure = c.unsure()
+	}
 	switch {
 	case q.Before != nil:
-		page = c.degradedBefore(*q.Before, limitOf(q))
+		p.before(c, *q.Before)
 	case q.After != nil:
-		page = c.degradedAfter(*q.After, limitOf(q))
+		p.after(c, *q.After)
 	default:
-		page = c.degradedTail(limitOf(q), time.Now())
+		p.tail(c, time.Now())
 	}
-	page.Degraded = true
-	page.State = storage.LogState{Epoch: c.head.Epoch, Head: c.head.Pos}
-	return page
+	page := storage.LogPage{
+		Cursor: p.cursor, HasMore: p.more, Degraded: true,
+		State: storage.LogState{Epoch: c.head.Epoch, Head: c.head.Pos},
+	}
+	j.mu.Unlock()
+	entries, err := j.entriesOf(p.own)
+	if err != nil {
+		return storage.LogPage{}, err
+	}
+	page.Entries = append(p.others, entries...)
+	return page, nil
 }
 
-// shown are the entries that readers may see, in the order of their numbers.
-func (c *chain) shown() []*entry {
-	return c.entries[:c.ship+len(c.pending())]
+// pages makes one degraded page: first what the mirror has, then what is known only
+// to the journal.
+type pages struct {
+	window   window
+	mirrored bool
+	unsure   map[storage.Link]bool // sent, and not known to be in the backend
+	limit    int
+
+	others []storage.LogEntry
+	own    []shown
+	cursor storage.Cursor
+	more   bool
 }
 
-// degradedAfter gives what follows the cursor.
-func (c *chain) degradedAfter(cursor storage.Cursor, limit int) storage.LogPage {
-	covered := c.covered(cursor)
-	rest := c.entries[:0]
-	if shown := c.shown(); len(shown) > 0 {
-		rest = shown[min(c.at(covered+1), len(shown)):]
+func (p *pages) count() int { return len(p.others) + len(p.own) }
+
+// after gives what follows the cursor.
+func (p *pages) after(c *chain, cursor storage.Cursor) {
+	p.cursor = cursor
+	if p.mirrored && !p.mirror(cursor) {
+		return
 	}
-	contiguous := len(rest) > 0 && rest[0].number() == covered+1
-	if c.strange(cursor) && covered == 0 {
-		// His epoch is gone. He will be told, and given everything, when the
-		// backend is back; until then he gets what is new.
-		contiguous = false
-		rest = c.pending()
+	covered := c.covered(p.cursor)
+	// His epoch is gone. He will be told, and given everything, when the backend is
+	// back; until then he gets what is new.
+	strange := c.strange(cursor) && len(covered) == 0
+	holes := map[storage.Producer]bool{}
+	list := c.shown()
+	if strange {
+		list = c.pending()
 	}
-	page := storage.LogPage{Cursor: cursor}
-	for _, e := range rest {
-		if e.foreign && e.inBackend() {
+	for _, e := range list {
+		producer, number := e.link.Producer, e.link.Number
+		if number <= covered[producer] {
+			continue
+		}
+		if strange || number != covered[producer]+1 {
+			holes[producer] = true
+		}
+		if e.foreign && e.inBackend() || e.placed && e.result.Cursor.Pos.Micros == 0 {
+			holes[producer] = holes[producer] || !e.foreign
+			covered[producer] = number
 			continue // it stands in the log as another entry
 		}
-		if len(page.Entries) == limit {
-			page.HasMore = contiguous
-			break
+		if p.count() == p.limit {
+			p.more = !holes[producer]
+			return
 		}
-		if contiguous {
-			page.Cursor = page.Cursor.With(e.op.Link)
+		covered[producer] = number
+		if !holes[producer] {
+			p.cursor = p.cursor.With(e.link)
 		}
-		page.Entries = append(page.Entries, logEntry(e, page.Cursor))
+		p.add(e)
 	}
-	return page
 }
 
-// covered is the number up to which the holder of the cursor has been given our
-// entries: by its part, or because an entry's position is not behind it. 0 is
-// none that we know of.
-func (c *chain) covered(cursor storage.Cursor) uint64 {
-	n := partOf(cursor, c.producer)
-	for _, e := range slices.Backward(c.entries) {
-		if e.number() <= n {
-			break
+func (p *pages) add(e *entry) {
+	s := e.show()
+	s.Cursor = p.cursor
+	p.own = append(p.own, s)
+}
+
+// mirror gives what the mirror has behind the cursor, and reports whether that was
+// all of it.
+func (p *pages) mirror(cursor storage.Cursor) bool {
+	entries, covers := p.window.after(cursor)
+	if !covers {
+		return true
+	}
+	for _, e := range entries {
+		p.cursor = p.explicit(p.cursor.Pass(p.window.Epoch, e.Pos, e.Link), e.Link)
+		if cursor.Saw(e.Link) {
+			continue
 		}
-		if e.placed && !e.foreign && c.comparable(cursor, e) && e.result.Cursor.Pos.Micros <= cursor.Pos.Micros {
-			return e.number()
+		if len(p.others) == p.limit {
+			p.cursor, p.more = p.others[p.limit-1].Cursor, true
+			return false
+		}
+		e.Cursor = p.cursor
+		p.others = append(p.others, e)
+	}
+	return true
+}
+
+// unsure are the links of entries that were sent and are not known to be stored.
+func (c *chain) unsure() map[storage.Link]bool {
+	links := map[storage.Link]bool{}
+	for _, e := range c.unshipped() {
+		if e.sent {
+			links[e.link] = true
 		}
 	}
-	return n
+	return links
+}
+
+// explicit is the cursor that also says that its holder has seen an entry which the
+// mirror has and the journal still takes to be pending: the reply was lost.
+func (p *pages) explicit(cursor storage.Cursor, l storage.Link) storage.Cursor {
+	if p.unsure[l] {
+		return cursor.With(l)
+	}
+	return cursor
+}
+
+// covered is, by producer, the number up to which the holder of the cursor has been
+// given our entries: by its part, or because an entry's position is not behind it.
+func (c *chain) covered(cursor storage.Cursor) map[storage.Producer]uint64 {
+	covered := map[storage.Producer]uint64{}
+	for _, part := range cursor.Parts {
+		covered[part.Producer] = part.Number
+	}
+	for _, e := range slices.Backward(c.entries) {
+		if e.placed && !e.foreign && c.comparable(cursor, e) && e.result.Cursor.Pos.Micros <= cursor.Pos.Micros {
+			covered[e.link.Producer] = max(covered[e.link.Producer], e.link.Number)
+		}
+	}
+	return covered
 }
 
 // comparable reports whether the cursor and the entry's position are of one life
 // of the log, or of lives that follow one another.
 func (c *chain) comparable(cursor storage.Cursor, e *entry) bool {
+	if e.result.Cursor.Pos.Micros == 0 {
+		return false
+	}
 	switch cursor.Epoch {
 	case 0, e.result.Cursor.Epoch:
 		return true
@@ -105,60 +187,77 @@ func (c *chain) strange(cursor storage.Cursor) bool {
 	return cursor.Epoch != 0 && c.known && cursor.Epoch != c.head.Epoch
 }
 
-// degradedTail gives the newest entries. The cursor starts before the first of
-// them that has a position, so that what other nodes wrote in between is not
-// passed; without one, at the last known head.
-func (c *chain) degradedTail(limit int, now time.Time) storage.LogPage {
+// tail gives the newest entries. The cursor starts at the end of the mirror; without
+// one, before the first entry that has a position, so that what other nodes wrote in
+// between is not passed; without that, at the last known head.
+func (p *pages) tail(c *chain, now time.Time) {
 	var newest []*entry
-	shown := c.shown()
-	for i := len(shown) - 1; i >= 0 && len(newest) < limit; i-- {
-		if e := shown[i]; !e.foreign || !e.inBackend() {
-			newest = append(newest, e)
+	mirrored := map[storage.Producer]uint64{}
+	for _, e := range p.window.Entries {
+		mirrored[e.Link.Producer] = e.Link.Number
+	}
+	for _, e := range slices.Backward(c.shown()) {
+		if len(newest) == p.limit {
+			break
 		}
+		if e.inBackend() && (e.foreign || e.result.Cursor.Pos.Micros == 0 || p.mirrors(e)) ||
+			e.link.Number <= mirrored[e.link.Producer] {
+			continue
+		}
+		newest = append(newest, e)
 	}
-	page := storage.LogPage{Cursor: c.headCursor(now)}
-	if n := len(newest); n > 0 && newest[n-1].inBackend() {
-		page.Cursor = justBefore(newest[n-1].result.Cursor)
+	p.cursor = c.headCursor(now)
+	switch n := len(newest); {
+	case p.mirrored:
+		p.cursor = storage.Cursor{Epoch: p.window.Epoch, Pos: p.window.End}
+		older := p.window.Entries
+		p.others = slices.Clone(older[max(len(older)-(p.limit-n), 0):])
+		for i := range p.others {
+			e := &p.others[i]
+			e.Cursor = storage.Cursor{Epoch: p.window.Epoch, Pos: e.Pos}
+			p.cursor = p.explicit(p.cursor, e.Link)
+		}
+	case n > 0 && newest[n-1].inBackend():
+		p.cursor = justBefore(newest[n-1].result.Cursor)
 	}
-	for _, n := range slices.Backward(newest) {
-		page.Cursor = page.Cursor.With(n.op.Link)
-		page.Entries = append(page.Entries, logEntry(n, page.Cursor))
+	for _, e := range slices.Backward(newest) {
+		p.cursor = p.cursor.With(e.link)
+		p.add(e)
 	}
-	return page
 }
 
-// degradedBefore gives stored entries with a position before the cursor.
-func (c *chain) degradedBefore(cursor storage.Cursor, limit int) storage.LogPage {
-	page := storage.LogPage{Cursor: cursor}
+// mirrors reports whether the mirror has the stored entry.
+func (p *pages) mirrors(e *entry) bool {
+	return p.mirrored && e.result.Cursor.Pos.Micros <= p.window.End.Micros
+}
+
+// before gives entries with a position before the cursor.
+func (p *pages) before(c *chain, cursor storage.Cursor) {
+	p.cursor = cursor
 	if c.strange(cursor) {
-		return page
+		return
+	}
+	if p.mirrored && (cursor.Epoch == 0 || cursor.Epoch == p.window.Epoch) {
+		older := p.window.before(cursor)
+		p.others = slices.Clone(older[max(len(older)-p.limit, 0):])
+		for i := range p.others {
+			p.others[i].Cursor = cursor
+		}
+		return
 	}
 	var older []*entry
 	for _, e := range c.entries[:c.ship] {
-		if !e.foreign && e.result.Cursor.Pos.Micros < cursor.Pos.Micros {
+		if pos := e.result.Cursor.Pos.Micros; !e.foreign && pos > 0 && pos < cursor.Pos.Micros {
 			older = append(older, e)
 		}
 	}
-	for _, e := range older[max(len(older)-limit, 0):] {
-		page.Entries = append(page.Entries, logEntry(e, cursor))
+	for _, e := range older[max(len(older)-p.limit, 0):] {
+		p.add(e)
 	}
-	return page
 }
 
 func justBefore(c storage.Cursor) storage.Cursor {
 	return storage.Cursor{Epoch: c.Epoch, Pos: storage.Position{
 		Micros: c.Pos.Micros - 1, Seq: max(c.Pos.Seq, 1) - 1,
 	}}
-}
-
-// inBackend reports whether the entry is stored, as far as is known.
-func (e *entry) inBackend() bool { return e.placed && e.in == &e.chain.owner.shipped }
-
-func logEntry(e *entry, cursor storage.Cursor) storage.LogEntry {
-	l := pendingEntry(e)
-	if e.inBackend() {
-		l.Pending, l.Pos, l.Received = false, e.result.Cursor.Pos, e.result.Cursor.Pos.Time()
-	}
-	l.Cursor = cursor
-	return l
 }

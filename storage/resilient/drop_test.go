@@ -32,10 +32,7 @@ func TestDroppedLogIsNotRefilled(t *testing.T) {
 		r.want("a")
 		r.f.wipe()
 		r.put("c", "1") // the loss of b is noticed
-		r.mu.Lock()
-		r.journal.auditDue = true
-		r.mu.Unlock()
-		r.wakeShipper()
+		r.auditEverything()
 		settle()
 		r.want("a")
 		r.want("b", "1")

@@ -8,74 +8,102 @@ import (
 	"github.com/actionflows/lifeline/storage"
 )
 
-// idleChains is how many logs without entries are remembered at most, for the
+// idleChains is how many targets without entries are remembered at most, for the
 // number, head and floor of each.
 const idleChains = 1 << 16
 
-// journal holds entries in memory, by log and in the order of shipping. It has
-// no lock: [Journaled].mu guards it.
+// hotBytes is how much of the journal's operations is kept in memory when there is
+// a file to read the others from; those that are stored take half of it at most.
+const hotBytes = 64 << 20
+
+// journal holds entries by target and in the order of shipping. It has no lock:
+// [Journaled].mu guards it.
 type journal struct {
 	maxBytes int64
+	hotBytes int64
 	retain   time.Duration
+	durable  bool                                          // there is a file
+	place    func(storage.Op) (partition string, lane int) // see storage.Partitioned
+	lanes    []*lane
 
-	producer storage.Producer // of logs first seen from now on
+	producer storage.Producer // of targets first seen from now on
 	own      map[storage.Producer]struct{}
-	chains   map[string]*chain
+	chains   map[target]*chain
 	sweepAt  int // forget idle chains when there are so many
 	clock    uint64
 	ids      map[idKey]*entry
+	seq      uint64 // the last place given
 
-	// queue are the logs with entries to send, in the order in which they are
-	// served: a log that had its share goes to the end.
-	queue []*chain
-	// audit are the logs whose state in the backend is to be compared; the
-	// gapped ones first. auditDue: all others are to be added.
-	audit    []*chain
-	auditDue bool
+	// What the file does not have yet.
+	fresh   []*entry  // accepted, in order
+	notices []*notice // other records that somebody waits for
+	placed  []*entry  // stored since it was last written
+	deletes []uint64  // records no longer needed
 
-	pending list // not in the backend, oldest first
-	aside   list // the same, of logs that are set aside
 	shipped list // in the backend, kept for refilling
-	asides  int  // logs that are set aside
+	asides  int  // chains that are set aside
 
 	bytes        int64 // of all entries
-	pendingBytes int64 // of those in pending and aside
-	waiting      int   // entries in pending and aside that were acknowledged
+	pendingBytes int64 // of those that are not in the backend
+	hot          int64 // of those whose operation is in memory
+	waiting      int   // entries not in the backend that were acknowledged
 
 	recovered uint64 // acknowledged as pending and stored since
 	refilled  uint64 // stored again
 	discarded uint64 // the log was deleted
 }
 
-type idKey struct{ log, id string }
-
-func newJournal(maxBytes int64, retain time.Duration) *journal {
-	p := storage.NewProducer()
-	return &journal{
-		maxBytes: maxBytes, retain: retain, producer: p,
-		own:    map[storage.Producer]struct{}{p: {}},
-		chains: make(map[string]*chain), sweepAt: idleChains,
-		ids: make(map[idKey]*entry),
-	}
+type idKey struct {
+	target
+	id string
 }
 
-// chain is the log's chain, made if there is none.
-func (j *journal) chain(log string) *chain {
-	c := j.chains[log]
+// notice is something else that the file is to be told, and who waits for it.
+type notice struct {
+	taken []*entry   // items that were handed out; none: only that deletions are done
+	notes *notes     // the record that says so
+	done  chan error // takes one answer
+}
+
+func newJournal(cfg *JournaledConfig, place func(storage.Op) (string, int), lanes []*lane) *journal {
+	j := &journal{
+		maxBytes: cfg.MaxBytes, hotBytes: hotBytes, retain: cfg.Retain, durable: cfg.Dir != "", place: place, lanes: lanes,
+		own:    map[storage.Producer]struct{}{},
+		chains: make(map[target]*chain), sweepAt: idleChains,
+		ids: make(map[idKey]*entry),
+	}
+	j.newProducer()
+	return j
+}
+
+func (j *journal) newProducer() {
+	j.producer = storage.NewProducer()
+	j.own[j.producer] = struct{}{}
+}
+
+// chain is the target's chain, made if there is none.
+func (j *journal) chain(t target) *chain {
+	c := j.chains[t]
 	if c == nil {
 		if len(j.chains) >= j.sweepAt {
 			j.sweep()
 		}
-		c = &chain{owner: j, log: log, producer: j.producer}
-		j.chains[log] = c
+		c = j.detached(t)
+		j.chains[t] = c
 	}
 	j.clock++
 	c.used = j.clock
 	return c
 }
 
-// sweep forgets the half of the idle logs that was not used for longest. Their
-// last numbers are forgotten with them, so logs first seen from now on are in
+// detached is a chain that the journal does not remember.
+func (j *journal) detached(t target) *chain {
+	partition, lane := j.place(t.probeOf())
+	return &chain{target: t, owner: j, lane: j.lanes[lane], partition: partition, producer: j.producer}
+}
+
+// sweep forgets the half of the idle chains that was not used for longest. Their
+// last numbers are forgotten with them, so targets first seen from now on are in
 // the chain of a new producer: a number is never given twice.
 func (j *journal) sweep() {
 	var idle []*chain
@@ -86,71 +114,129 @@ func (j *journal) sweep() {
 	}
 	slices.SortFunc(idle, func(a, b *chain) int { return cmp.Compare(a.used, b.used) })
 	for _, c := range idle[:len(idle)/2] {
-		delete(j.chains, c.log)
+		delete(j.chains, c.target)
 	}
 	j.sweepAt = max(idleChains, len(j.chains)+idleChains/2)
-	j.producer = storage.NewProducer()
-	j.own[j.producer] = struct{}{}
+	j.newProducer()
 }
 
-func entrySize(op *storage.Append) int64 {
-	return int64(len(op.Data)) + int64(len(op.ID)) + entryOverhead
-}
-
-// add numbers op and queues it. The caller has seen to it that there is room.
-func (j *journal) add(op *storage.Append, now time.Time) *entry {
-	c := j.chain(op.Log)
-	c.last++
-	e := &entry{chain: c, op: *op, size: entrySize(op), at: now, done: make(chan struct{})}
-	e.op.Log = c.log
-	e.op.Link = storage.Link{Producer: c.producer, Number: c.last}
-	e.op.Epoch = cmp.Or(op.Epoch, c.head.Epoch)
-	c.entries = append(c.entries, e)
-	j.ids[idKey{c.log, op.ID}] = e
-	j.bytes += e.size
-	j.pendingBytes += e.size
-	if c.aside {
-		j.aside.pushBack(e)
-	} else {
-		j.pending.pushBack(e)
+// add numbers op and keeps it until it is in the file; without a file it is queued
+// at once. The caller has seen to it that there is room.
+func (j *journal) add(op storage.Op, now time.Time) *entry {
+	c := j.chain(targetOf(op))
+	j.seq++
+	e := &entry{chain: c, seq: j.seq, op: op, id: idOf(op), size: opSize(op), at: now, done: make(chan struct{})}
+	if a, ok := op.(*storage.Append); ok {
+		e.epoch = cmp.Or(a.Epoch, c.head.Epoch)
 	}
-	j.enqueue(c)
+	if linked(op) {
+		c.last++
+		e.link = storage.Link{Producer: c.producer, Number: c.last}
+	}
+	j.hold(e)
+	if j.durable {
+		j.fresh = append(j.fresh, e)
+	} else {
+		j.secured(e)
+	}
 	j.drop(now)
 	return e
 }
 
-func (j *journal) enqueue(c *chain) {
-	if !c.queued && c.shippable() {
-		c.queued = true
-		j.queue = append(j.queue, c)
+// hold puts an entry, which is not in the backend, behind the others of its chain.
+func (j *journal) hold(e *entry) {
+	c := e.chain
+	switch op := e.op.(type) {
+	case *storage.Put:
+		e.doc = op.ID
+		e.lasts(op.TTL)
+	case *storage.Del:
+		e.doc = op.ID
+	case *storage.Push:
+		e.lasts(op.Remaining)
+	}
+	c.entries = append(c.entries, e)
+	c.writing(e)
+	if e.id != "" {
+		j.ids[idKey{c.target, e.id}] = e
+	}
+	j.bytes += e.size
+	j.hot += e.size
+	j.pendingBytes += e.size
+	if c.aside {
+		c.lane.aside.pushBack(e)
+	} else {
+		c.lane.pending.pushBack(e)
 	}
 }
 
-// confirm notes that the backend has e, which is its log's next to ship.
+// secured notes that e, its chain's first one that was not, is in the file.
+func (j *journal) secured(e *entry) {
+	e.durable = true
+	e.chain.durable++
+	if j.hot > j.hotBytes {
+		j.cool(e)
+	}
+	e.chain.lane.enqueue(e.chain)
+	if e.hurried {
+		e.settled()
+	}
+}
+
+// cool has the operation read from the file when it is needed.
+func (j *journal) cool(e *entry) {
+	if j.durable && e.op != nil {
+		e.op = nil
+		j.hot -= e.size
+	}
+}
+
+// confirm notes that the backend has e, which is its chain's next to ship.
 func (j *journal) confirm(e *entry, r storage.Result, now time.Time) {
 	c := e.chain
 	e.foreign = foreign(e, r)
-	if r.Cursor.Pos.Micros == 0 { // taken long ago, its place is forgotten
-		r.Cursor = c.headCursor(now).With(e.op.Link)
+	if c.kind == aLog && r.Cursor.Pos.Micros == 0 { // taken long ago, its place is forgotten
+		r.Cursor = c.headCursor(now).With(e.link)
 		r.ReceivedAt = e.at.UTC().Truncate(time.Microsecond)
 	}
 	e.result, e.placed, e.storedAt, e.unsure = r, true, now, false
+	j.ship(e)
+	if e.acked {
+		j.recovered++
+	}
+	c.poisoned = 0
+	if e.link.Number > 0 {
+		c.gaps = 0
+	}
+	if j.durable {
+		j.placed = append(j.placed, e)
+	}
+	// Should it have to be stored again, then not into a log that was dropped since.
+	e.epoch = cmp.Or(r.Cursor.Epoch, e.epoch)
+	if j.hot > j.hotBytes/2 {
+		j.cool(e)
+	}
+	e.settled()
+}
+
+// ship moves e, its chain's next, to those that are in the backend.
+func (j *journal) ship(e *entry) {
+	c := e.chain
 	j.pendingBytes -= e.size
 	if e.acked {
 		j.waiting--
-		j.recovered++
 	}
 	j.shipped.pushBack(e)
+	c.wrote(e)
 	c.ship++
-	c.stored = max(c.stored, e.number())
-	c.gaps, c.poisoned = 0, 0
-	if c.rebase == e.number() {
-		c.rebase = 0
+	c.durable = max(c.durable, c.ship)
+	if e.link.Number > c.storedOf(e.link.Producer) {
+		c.setStored(e.link)
 	}
-	c.saw(r.Cursor.Epoch, r.Cursor.Pos)
-	// Should it have to be stored again, then not into a log that was dropped since.
-	e.op.Epoch = cmp.Or(r.Cursor.Epoch, e.op.Epoch)
-	e.settled()
+	if c.rebase == e {
+		c.rebase = nil
+	}
+	c.saw(e.result.Cursor.Epoch, e.result.Cursor.Pos)
 }
 
 // foreign reports whether a duplicate is that of another entry, rather than of
@@ -160,7 +246,7 @@ func foreign(e *entry, r storage.Result) bool {
 	if !r.Duplicate {
 		return false
 	}
-	if !e.unsure && !e.placed || r.Link.Number != 0 && r.Link != e.op.Link {
+	if !e.unsure && !e.placed || r.Link.Number != 0 && r.Link != e.link {
 		return true
 	}
 	c, pos := e.chain, r.Cursor.Pos.Micros
@@ -178,65 +264,84 @@ func (j *journal) acknowledge(e *entry) {
 		e.acked = true
 		j.waiting++
 	}
-	e.chain.visible = max(e.chain.visible, e.number())
+	e.chain.visible = max(e.chain.visible, e.seq)
 }
 
-// discard takes e, its log's next to ship, out of the journal for good.
+// discard takes e, which is not in the backend, out of the journal for good.
 func (j *journal) discard(e *entry, err error) {
 	c := e.chain
-	c.entries = slices.Delete(c.entries, c.ship, c.ship+1)
+	i := len(c.entries) - 1
+	if c.entries[i] != e {
+		i = c.ship + slices.Index(c.entries[c.ship:], e)
+	}
+	if c.rebase == e {
+		c.rebase = nil
+	}
+	c.removeAt(i)
+	c.wrote(e)
+	j.abandon(e, err)
+}
+
+// abandon keeps the accounts of an entry that will not be in the backend; it is no
+// longer in its chain.
+func (j *journal) abandon(e *entry, err error) {
 	j.pendingBytes -= e.size
 	if e.acked {
 		j.waiting--
+		j.discarded++
 	}
-	j.discarded++
 	e.err = err
-	c.unknown()
-	if c.ship == 0 {
-		c.stored = 0 // what was there is not missed
-	}
 	j.forget(e)
 	e.settled()
 }
 
-// dropLog lets go of what it holds of a log that was dropped, pending or not, and
-// reports whether there was something. Numbers go on.
-func (j *journal) dropLog(log string) (held bool) {
-	c := j.chains[log]
-	if c == nil {
-		return false
-	}
-	for i, e := range c.entries {
-		if i >= c.ship {
-			j.pendingBytes -= e.size
-			if e.acked {
-				j.waiting--
-				j.discarded++
-			}
-			e.err = storage.ErrGone
+// dropLog lets go of what it holds of a log and a queue that were dropped, pending
+// or not, and reports whether there was something. Numbers go on.
+func (j *journal) dropLog(name string) (held bool) {
+	for _, t := range []target{logOf(name), {aQueue, name}} {
+		if c := j.chains[t]; c != nil {
+			held = j.empty(c) || held
 		}
-		j.forget(e)
-		e.settled()
 	}
-	held = len(c.entries) > 0
-	if c.aside {
-		j.asides--
-	}
-	if c.queued {
-		j.queue = slices.DeleteFunc(j.queue, func(other *chain) bool { return other == c })
-	}
-	c.entries, c.ship, c.stored, c.rebase = nil, 0, 0, 0
-	c.queued, c.gapped, c.aside = false, false, false
-	c.unknown()
 	return held
 }
 
+func (j *journal) empty(c *chain) (held bool) {
+	entries, ship := c.entries, c.ship
+	if c.aside {
+		j.asides--
+	}
+	c.lane.dequeue(c)
+	c.entries, c.ship, c.durable, c.stored, c.rebase = nil, 0, 0, nil, nil
+	c.gapped, c.aside = false, false
+	c.unknown()
+	for i, e := range entries {
+		if i >= ship {
+			j.abandon(e, storage.ErrGone)
+		} else {
+			j.forget(e)
+			e.settled()
+		}
+	}
+	return len(entries) > 0
+}
+
+// forget takes an entry out of the accounts and has the file delete it.
 func (j *journal) forget(e *entry) {
 	e.remove()
 	j.bytes -= e.size
-	if key := (idKey{e.chain.log, e.op.ID}); j.ids[key] == e {
+	if e.op != nil {
+		j.hot -= e.size
+	}
+	if key := (idKey{e.chain.target, e.id}); j.ids[key] == e {
 		delete(j.ids, key)
 	}
+	if !j.durable {
+		return
+	}
+	j.deletes = append(j.deletes, e.seq)
+	j.replace(&e.noted, nil)
+	j.replace(&e.takenNote, nil)
 }
 
 // drop lets go of shipped entries, oldest first: those that are over the bound,
@@ -246,13 +351,7 @@ func (j *journal) drop(now time.Time) {
 		if j.bytes <= j.maxBytes && now.Sub(e.storedAt) <= j.retain {
 			return
 		}
-		c := e.chain
-		c.entries[0] = nil
-		c.entries = c.entries[1:]
-		c.ship--
-		if len(c.entries) == 0 {
-			c.entries = nil
-		}
+		e.chain.removeAt(0)
 		j.forget(e)
 	}
 }
@@ -267,8 +366,8 @@ func (j *journal) setAside(c *chain, now time.Time) {
 		j.asides++
 	}
 	c.aside, c.asideAt, c.gapped = true, now, false
-	for _, e := range c.entries[c.ship:] {
-		j.aside.pushBack(e)
+	for _, e := range c.unshipped() {
+		c.lane.aside.pushBack(e)
 		e.settled()
 	}
 }
@@ -277,8 +376,8 @@ func (j *journal) setAside(c *chain, now time.Time) {
 func (j *journal) revive(c *chain) {
 	c.aside = false
 	j.asides--
-	for _, e := range c.entries[c.ship:] {
-		j.pending.pushBack(e)
+	for _, e := range c.unshipped() {
+		c.lane.pending.pushBack(e)
 	}
-	j.enqueue(c)
+	c.lane.enqueue(c)
 }

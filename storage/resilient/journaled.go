@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,15 +52,26 @@ type JournaledConfig struct {
 	BatchBytes int64
 }
 
-func (c *JournaledConfig) setDefaults() error {
-	if c.Driver == nil || len(c.Breakers) != 1 {
+func (c *JournaledConfig) setDefaults(partitioned storage.Partitioned) error {
+	if c.Driver == nil || len(c.Breakers) == 0 || slices.Contains(c.Breakers, nil) {
 		return errors.New("resilient: a driver and a breaker are needed")
+	}
+	lanes := 1
+	if partitioned != nil {
+		lanes = max(len(partitioned.Lanes()), 1)
+	}
+	if n := len(c.Breakers); n != 1 && n != lanes {
+		return fmt.Errorf("resilient: %d breakers for %d lanes", n, lanes)
+	}
+	maxBytes := int64(64 << 20)
+	if c.Dir != "" {
+		maxBytes = 1 << 30
 	}
 	if c.Logger == nil {
 		c.Logger = zap.NewNop()
 	}
 	return errors.Join(
-		byDefault("MaxBytes", &c.MaxBytes, 64<<20),
+		byDefault("MaxBytes", &c.MaxBytes, maxBytes),
 		byDefault("Retain", &c.Retain, time.Hour),
 		byDefault("AckAfter", &c.AckAfter, 250*time.Millisecond),
 		byDefault("BatchTimeout", &c.BatchTimeout, 300*time.Millisecond),
@@ -80,77 +92,131 @@ func byDefault[T int | int64 | time.Duration](name string, v *T, def T) error {
 	return nil
 }
 
+// Bounds of what a node remembers for the time when the backend is away, in bytes.
+const documentBytes = 16 << 20
+
 // closeTimeout is how long Close goes on shipping.
 const closeTimeout = 2 * time.Second
 
-// Journaled is a remote driver behind a breaker and a journal in memory. It
-// implements [Storage]; all methods are safe for concurrent use.
+// Journaled is a remote driver behind breakers and a journal. It implements
+// [Storage]; all methods are safe for concurrent use.
 //
-// Two locks: lane is held over each attempt of the shipper, the probe or the
-// audit, so that they take turns, and mu guards the journal and the fields
-// below it. lane is taken before mu, and mu is never held over a call of the
-// driver, the breaker or a subscriber.
+// mu guards the journal, the lanes' queues and the fields below it. It is never
+// held over a call of the driver, the file, a breaker (its State aside) or a subscriber.
 type Journaled struct {
-	cfg      JournaledConfig
-	driver   storage.Driver
-	breaker  *breaker.Breaker
+	cfg         JournaledConfig
+	driver      storage.Driver
+	partitioned storage.Partitioned // nil: the driver is not
+	tells       bool                // the driver tells of losses
+	place       func(storage.Op) (partition string, lane int)
+	lanes       []*lane
+	file        journalFile // nil: the journal is in memory
+	mirror      *mirror
+	documents   *documents
+	stamps      stamps
+
 	logger   *zap.Logger
 	observer *observer
 	chronic  chronicle
 	fallback *fallbackLog
+	refused  *often
 
-	lane  lane
-	limit int // ops in the next batch; guarded by lane
+	mu        sync.Mutex
+	journal   *journal
+	closed    bool
+	committed bool          // the committer takes nothing more
+	drained   chan struct{} // Close waits for it; nil: nobody does
+	written   uint64        // the highest place that is in the file
+	broken    error         // why the file cannot be written; nil: it can
 
-	mu      sync.Mutex
-	journal *journal
-	closed  bool
-	open    bool          // the breaker, when it was last looked at
-	opened  chan struct{} // closed while open
-	drained chan struct{} // Close waits for it; nil: nobody does
+	toWrite chan struct{} // there may be something for the committer to do
+	quit    chan struct{} // closed when it is to write what is left and end
 
-	work chan struct{} // there may be something for the shipper to do
-	kick chan struct{} // the breaker may have changed
-
-	ctx     context.Context // ends when Close stops waiting
-	cancel  context.CancelFunc
-	stopped sync.WaitGroup // shipper, probe, observer
-	close   sync.Once
-	err     error // of Close
+	ctx       context.Context // ends when Close stops waiting
+	cancel    context.CancelFunc
+	stopped   sync.WaitGroup // shippers, probes, observer
+	committer sync.WaitGroup
+	close     sync.Once
+	err       error // of Close
 }
 
 var _ Storage = (*Journaled)(nil)
 
-// NewJournaled starts the journal and its shipper before cfg.Driver, which it
-// owns from then on.
+// NewJournaled opens the journal and starts its shippers before cfg.Driver, which
+// it owns from then on, unless it answers an error. What an earlier run of this
+// node has left in the journal is shipped first.
 func NewJournaled(cfg JournaledConfig) (*Journaled, error) {
-	if err := cfg.setDefaults(); err != nil {
+	j, err := newJournaled(cfg)
+	if err != nil {
 		return nil, err
 	}
-	j := &Journaled{
-		cfg: cfg, driver: cfg.Driver, breaker: cfg.Breakers[0],
-		logger:  cfg.Logger.With(zap.String("source", logSource)),
-		lane:    newLane(),
-		limit:   cfg.BatchOps,
-		journal: newJournal(cfg.MaxBytes, cfg.Retain),
-		opened:  make(chan struct{}),
-		work:    make(chan struct{}, 1),
-		kick:    make(chan struct{}, 1),
-	}
-	j.ctx, j.cancel = context.WithCancel(context.Background())
-	j.fallback = newFallbackLog(cfg.Logger, cfg.Breakers[0].Name(), "acknowledged from the journal")
-	j.observer = newObserver(j.Status, j.chronicle)
-	j.stopped.Go(j.ship)
-	j.stopped.Go(func() { j.observer.run(j.ctx.Done()) })
-	j.stopped.Go(func() { // its configuration has been checked
-		_ = j.breaker.Watch(j.ctx, breaker.WatchConfig{Every: cfg.ProbeEvery}, j.probe)
-	})
+	j.start()
 	return j, nil
 }
 
-// Producer is the producer under which this node numbers the entries of logs
-// that it meets now. After some 65,000 idle logs have been forgotten it is
-// another one; Own knows them all.
+func (j *Journaled) start() {
+	if j.file != nil {
+		j.committer.Go(j.commit)
+	}
+	for _, l := range j.lanes {
+		j.stopped.Go(l.ship)
+		j.stopped.Go(func() { // its configuration has been checked
+			_ = l.breaker.Watch(j.ctx, breaker.WatchConfig{Every: j.cfg.ProbeEvery}, l.probe)
+		})
+	}
+	j.stopped.Go(func() { j.observer.run(j.ctx.Done()) })
+}
+
+// newJournaled is one with nothing running.
+func newJournaled(cfg JournaledConfig) (*Journaled, error) {
+	partitioned, _ := cfg.Driver.(storage.Partitioned)
+	if err := cfg.setDefaults(partitioned); err != nil {
+		return nil, err
+	}
+	j := &Journaled{
+		cfg: cfg, driver: cfg.Driver, partitioned: partitioned, tells: partitioned != nil,
+		logger:    cfg.Logger.With(zap.String("source", logSource)),
+		mirror:    newMirror(defaultMirrorBounds),
+		documents: newDocuments(documentBytes),
+		toWrite:   make(chan struct{}, 1),
+		quit:      make(chan struct{}),
+	}
+	j.refused = &often{logger: j.logger}
+	j.fallback = newFallbackLog(cfg.Logger, cfg.Breakers[0].Name(), "acknowledged from the journal")
+	j.observer = newObserver(j.Status, j.chronicle)
+	j.ctx, j.cancel = context.WithCancel(context.Background())
+	for i, b := range cfg.Breakers {
+		j.lanes = append(j.lanes, newLane(j, i, b))
+	}
+	j.place = func(storage.Op) (string, int) { return "", 0 }
+	if j.tells {
+		j.place = j.placeIn
+		partitioned.OnLoss(j.lost)
+	}
+	j.journal = newJournal(&cfg, j.place, j.lanes)
+	if cfg.Dir == "" {
+		return j, nil
+	}
+	if err := j.open(); err != nil {
+		j.cancel()
+		return nil, err
+	}
+	return j, nil
+}
+
+// placeIn is where the driver has what an operation changes; with a single breaker
+// everything is in one lane.
+func (j *Journaled) placeIn(op storage.Op) (string, int) {
+	partition, lane := j.partitioned.Partition(op)
+	if len(j.lanes) == 1 {
+		lane = 0
+	}
+	return partition, lane
+}
+
+// Producer is the producer under which this node numbers what it accepts now. At
+// each start, and after some 65,000 idle targets have been forgotten, it is another
+// one; Own knows them all.
 func (j *Journaled) Producer() storage.Producer {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -165,73 +231,98 @@ func (j *Journaled) Own(p storage.Producer) bool {
 	return ok
 }
 
-// Close refuses what comes, goes on shipping for at most 2 s unless the breaker
-// is open, and closes the driver. Appends still waiting answer
-// [storage.ErrClosed]. It logs how many acknowledged entries are lost.
+// Close refuses what comes, goes on shipping for at most 2 s unless every breaker
+// is open, and closes journal and driver. Callers still waiting answer
+// [storage.ErrClosed]. It logs how many acknowledged entries wait in the journal
+// for the next start or, without a directory, are lost.
 func (j *Journaled) Close() error {
 	j.close.Do(func() {
-		j.finish()
-		j.cancel()
-		j.stopped.Wait()
-		j.mu.Lock()
-		lost := j.journal.waiting
-		j.mu.Unlock()
-		if lost > 0 {
-			j.logger.Error("acknowledged events were not stored and are lost", zap.Int("lost", lost))
+		waiting, err := j.end()
+		switch {
+		case waiting > 0 && j.file == nil:
+			j.logger.Error("acknowledged events were not stored and are lost", zap.Int("lost", waiting))
+		case waiting > 0:
+			j.logger.Warn("acknowledged events wait in the journal and are stored after the next start",
+				zap.Int("pending", waiting), zap.String("journal", j.cfg.Dir))
 		}
-		j.err = j.driver.Close()
+		j.err = errors.Join(err, j.driver.Close())
 	})
 	return j.err
 }
 
-// finish refuses what comes and waits until the shipper has nothing left.
+// end stops everything but the driver, and answers how many acknowledged entries
+// are not in the backend.
+func (j *Journaled) end() (waiting int, err error) {
+	j.finish()
+	j.cancel()
+	j.stopped.Wait()
+	j.mu.Lock()
+	j.committed = true
+	j.mu.Unlock()
+	close(j.quit)
+	j.committer.Wait()
+	if j.file != nil {
+		err = j.file.Close()
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.journal.waiting, err
+}
+
+// finish refuses what comes and waits until the shippers have nothing left.
 func (j *Journaled) finish() {
 	drained := make(chan struct{})
 	j.mu.Lock()
 	j.closed, j.drained = true, drained
-	opened := j.opened
 	j.mu.Unlock()
-	if j.breaker.State() == breaker.Open {
-		return
-	}
-	j.wakeShipper()
 	timeout := time.NewTimer(closeTimeout)
 	defer timeout.Stop()
-	select {
-	case <-drained:
-	case <-opened:
-	case <-timeout.C:
+	for _, l := range j.lanes {
+		l.wake()
+	}
+	look := time.NewTicker(restPoll)
+	defer look.Stop()
+	for j.someClosed() {
+		select {
+		case <-drained:
+			return
+		case <-timeout.C:
+			return
+		case <-look.C:
+		}
 	}
 }
 
-// lookAtBreaker notes whether the breaker is open, and lets waiting appends be
-// acknowledged if so.
-func (j *Journaled) lookAtBreaker() (open bool) {
-	open = j.breaker.State() == breaker.Open
+// someClosed reports whether a lane with something to ship may still ship it.
+func (j *Journaled) someClosed() bool {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if open == j.open {
-		return open
-	}
-	j.open = open
-	if open {
-		close(j.opened)
-	} else {
-		j.opened = make(chan struct{})
-	}
-	j.observer.look()
-	return open
+	return slices.ContainsFunc(j.lanes, func(l *lane) bool { return l.busy() && !l.isOpen() })
 }
 
-// BreakerChanged says that the breaker has changed its state; to be called from
-// its OnTransition hook. Without it, a transition that neither a write nor the
-// probe has caused is noticed at the next write. It never blocks.
+func (l *lane) busy() bool {
+	return l.pending.count > 0 || l.auditDue || len(l.audit) > 0
+}
+
+// noteDrained tells finish when no lane has anything to do; mu is held.
+func (j *Journaled) noteDrained() {
+	if j.drained != nil && !slices.ContainsFunc(j.lanes, (*lane).busy) {
+		close(j.drained)
+		j.drained = nil
+	}
+}
+
+// BreakerChanged says that a breaker has changed its state; to be called from its
+// OnTransition hook. Without it, a transition that neither a write nor the probe
+// has caused is noticed at the next write. It never blocks.
 func (j *Journaled) BreakerChanged() {
-	signal(j.kick)
+	for _, l := range j.lanes {
+		signal(l.kick)
+	}
 	j.observer.look()
 }
 
-func (j *Journaled) wakeShipper() { signal(j.work) }
+func (j *Journaled) wakeCommitter() { signal(j.toWrite) }
 
 func signal(c chan struct{}) {
 	select {

@@ -161,7 +161,7 @@ func TestNothingClosesABreakerWhoseWritesFail(t *testing.T) {
 			}
 			post("first")
 			s.MustDo(c.spoil...)
-			await(t, "trip of an idle hub", func() bool { return w.breaker.State() != breaker.Closed })
+			await(t, "trip of an idle hub", func() bool { return w.lanes[0].breaker.State() != breaker.Closed })
 			post("pending")
 			await(t, "ten tries", func() bool { return len(w.saw()) >= 20 }) // open, half-open, …
 			if saw := w.saw(); slices.Contains(saw, breaker.Closed) {

@@ -21,7 +21,7 @@ func TestRandomFaults(t *testing.T) {
 	for i := range uint64(60) {
 		seed := base + i
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { randomRun(t, seed, i%2 == 0) })
+			synctest.Test(t, func(t *testing.T) { randomRun(t, seed, i%2 == 0, i%3 == 0) })
 		})
 		if t.Failed() {
 			return
@@ -35,8 +35,12 @@ const (
 	randomEach       = 60
 )
 
-func randomRun(t *testing.T, seed uint64, wipes bool) {
-	r := newRig(t)
+func randomRun(t *testing.T, seed uint64, wipes, onDisk bool) {
+	dir := ""
+	if onDisk {
+		dir = t.TempDir()
+	}
+	r := newRig(t, inDir(dir))
 	defer r.end()
 	random := rand.New(rand.NewPCG(seed, 1))
 	stop := make(chan struct{})

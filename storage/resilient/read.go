@@ -2,87 +2,118 @@ package resilient
 
 import (
 	"context"
-	"errors"
 	"time"
 
-	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/storage"
 )
 
 // ReadLog implements [storage.Driver]. A page that reaches the head also shows
 // the pending entries that were acknowledged. While the breaker is open, when
 // the backend does not answer within ReadTimeout, and when it has lost entries
-// that the journal is about to give back, the page is what the journal knows,
-// with Degraded set.
+// that the journal is about to give back, the page is what the mirror and the
+// journal know, with Degraded set.
 func (j *Journaled) ReadLog(ctx context.Context, log string, q storage.LogQuery) (storage.LogPage, error) {
-	if err := ctx.Err(); err != nil {
-		return storage.LogPage{}, err
-	}
-	before, err := j.snapshot(log)
-	if err != nil {
-		return storage.LogPage{}, err
-	}
-	if j.breaker.State() == breaker.Open {
-		return j.degradedPage(log, q), nil
-	}
-	bounded, cancel := context.WithTimeout(ctx, j.cfg.ReadTimeout)
-	page, err := j.driver.ReadLog(bounded, log, q)
-	cancel()
+	before := j.snapshot(log)
+	l := j.laneAt(&storage.Append{Log: log})
+	page, known, err := ask(ctx, j, l, func(ctx context.Context) (storage.LogPage, error) {
+		return j.driver.ReadLog(ctx, log, q)
+	})
 	switch {
-	case err != nil && ctx.Err() != nil:
-		return storage.LogPage{}, ctx.Err()
-	case err != nil && (permanent(err) || errors.Is(err, storage.ErrClosed)):
+	case known && err != nil:
 		return storage.LogPage{}, err
-	case err != nil:
-		return j.degradedPage(log, q), nil
-	case page.State.Last[before.producer] < before.stored:
+	case !known:
+		return j.degradedPage(log, q)
+	case before.behind(page.State):
 		j.suspect(log)
-		return j.degradedPage(log, q), nil
+		return j.degradedPage(log, q)
 	}
 	j.mu.Lock()
 	j.note(log, page.State)
 	j.mu.Unlock()
-	return before.extend(before.explicit(page, q), q), nil
+	j.mirror.read(log, q, page)
+	return j.extend(before, before.explicit(page, q), q)
 }
 
 // note remembers the head that a read has shown; mu is held.
 func (j *Journaled) note(log string, s storage.LogState) {
 	if s.Epoch != 0 && s.Head.Micros != 0 {
-		j.journal.chain(log).saw(s.Epoch, s.Head)
+		j.journal.chain(logOf(log)).saw(s.Epoch, s.Head)
 	}
 }
 
 // snapshot is what the journal shows of a log at one moment.
 type snapshot struct {
-	producer storage.Producer
-	stored   uint64 // the backend should have these
-	pending  []storage.LogEntry
+	stored  map[storage.Producer]uint64 // the backend should have these
+	pending []shown
+}
+
+// shown is an entry of the journal as readers see it; op is nil while it is in the
+// file only.
+type shown struct {
+	storage.LogEntry
+	e  *entry
+	op storage.Op
 }
 
 // snapshot must be taken before the backend is read: what is stored in between
 // is then in both, and not in neither.
-func (j *Journaled) snapshot(log string) (snapshot, error) {
+func (j *Journaled) snapshot(log string) (s snapshot) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.closed {
-		return snapshot{}, storage.ErrClosed
-	}
-	c := j.journal.chains[log]
+	c := j.journal.chains[logOf(log)]
 	if c == nil {
-		return snapshot{}, nil
+		return s
 	}
-	s := snapshot{producer: c.producer, stored: c.stored}
+	s.stored = map[storage.Producer]uint64{c.producer: 0}
+	for _, l := range c.stored {
+		s.stored[l.Producer] = l.Number
+	}
 	for _, e := range c.pending() {
-		s.pending = append(s.pending, pendingEntry(e))
+		s.pending = append(s.pending, e.show())
+		s.stored[e.link.Producer] = max(s.stored[e.link.Producer], 0)
 	}
-	return s, nil
+	return s
 }
 
-func pendingEntry(e *entry) storage.LogEntry {
-	return storage.LogEntry{
-		ID: e.op.ID, Data: e.op.Data, Link: e.op.Link,
-		Pending: true, Received: e.at.UTC().Truncate(time.Microsecond),
+// behind reports whether the log's state lacks what the journal has stored in it.
+func (s snapshot) behind(state storage.LogState) bool {
+	for p, stored := range s.stored {
+		if state.Last[p] < stored {
+			return true
+		}
 	}
+	return false
+}
+
+// show is the entry as readers see it; the journal's lock is held.
+func (e *entry) show() shown {
+	s := shown{LogEntry: storage.LogEntry{
+		ID: e.id, Link: e.link, Pending: true, Received: e.at.UTC().Truncate(time.Microsecond),
+	}, e: e, op: e.op}
+	if e.inBackend() {
+		s.Pending, s.Pos, s.Received = false, e.result.Cursor.Pos, e.result.Cursor.Pos.Time()
+	}
+	return s
+}
+
+// entriesOf answers the entries with their data.
+func (j *Journaled) entriesOf(list []shown) ([]storage.LogEntry, error) {
+	entries, ops := make([]*entry, len(list)), make([]storage.Op, len(list))
+	for i := range list {
+		entries[i], ops[i] = list[i].e, list[i].op
+	}
+	if err := j.load(entries, ops); err != nil {
+		return nil, err
+	}
+	answer := make([]storage.LogEntry, 0, len(list))
+	for i := range list {
+		if a, ok := ops[i].(*storage.Append); ok {
+			e := list[i].LogEntry
+			e.Data = a.Data
+			answer = append(answer, e)
+		}
+	}
+	return answer, nil
 }
 
 // explicit writes into the page's cursors which of our entries their holder has
@@ -90,26 +121,35 @@ func pendingEntry(e *entry) storage.LogEntry {
 // lost, or is on its way. Their positions alone would tell the journal nothing,
 // should it have to answer the next read by itself.
 func (s snapshot) explicit(page storage.LogPage, q storage.LogQuery) storage.LogPage {
-	if page.State.Last[s.producer] <= s.stored || q.Before != nil {
+	if q.Before != nil {
 		return page
 	}
-	seen := storage.Link{Producer: s.producer}
+	for p, stored := range s.stored {
+		if page.State.Last[p] > stored {
+			page = explicitOf(page, q, p, stored)
+		}
+	}
+	return page
+}
+
+func explicitOf(page storage.LogPage, q storage.LogQuery, p storage.Producer, stored uint64) storage.LogPage {
+	seen := storage.Link{Producer: p}
 	if q.After != nil {
-		seen.Number = partOf(*q.After, s.producer)
+		seen.Number = partOf(*q.After, p)
 	}
 	for i := range page.Entries {
 		e := &page.Entries[i]
-		if e.Link.Producer == s.producer {
+		if e.Link.Producer == p {
 			seen.Number = max(seen.Number, e.Link.Number)
 		}
-		if seen.Number > s.stored {
+		if seen.Number > stored {
 			e.Cursor = e.Cursor.With(seen)
 		}
 	}
 	if q.After == nil || !page.HasMore { // at the head
-		seen.Number = page.State.Last[s.producer]
+		seen.Number = page.State.Last[p]
 	}
-	if seen.Number > s.stored {
+	if seen.Number > stored {
 		page.Cursor = page.Cursor.With(seen)
 	}
 	return page
@@ -126,14 +166,14 @@ func partOf(c storage.Cursor, p storage.Producer) uint64 {
 }
 
 // extend adds pending entries to a page that reached the head.
-func (s snapshot) extend(page storage.LogPage, q storage.LogQuery) storage.LogPage {
+func (j *Journaled) extend(s snapshot, page storage.LogPage, q storage.LogQuery) (storage.LogPage, error) {
 	tail := q.After == nil
 	if len(s.pending) == 0 || q.Before != nil || (!tail && page.HasMore) {
-		return page
+		return page, nil
 	}
-	var fresh []storage.LogEntry
+	var fresh []shown
 	for _, e := range s.pending {
-		inLog := e.Link.Number <= page.State.Last[s.producer]
+		inLog := e.Link.Number <= page.State.Last[e.Link.Producer]
 		if !inLog && (tail || !q.After.Saw(e.Link)) {
 			fresh = append(fresh, e)
 		}
@@ -141,8 +181,17 @@ func (s snapshot) extend(page storage.LogPage, q storage.LogQuery) storage.LogPa
 	limit := limitOf(q)
 	if room := limit - len(page.Entries); !tail && len(fresh) > room {
 		fresh, page.HasMore = fresh[:max(room, 0)], true
+	} else if tail && len(fresh) > limit {
+		for _, e := range fresh[:len(fresh)-limit] {
+			page.Cursor = page.Cursor.With(e.Link)
+		}
+		fresh, page.HasMore = fresh[len(fresh)-limit:], true
 	}
-	for _, e := range fresh {
+	entries, err := j.entriesOf(fresh)
+	if err != nil {
+		return storage.LogPage{}, err
+	}
+	for _, e := range entries {
 		page.Cursor = page.Cursor.With(e.Link)
 		e.Cursor = page.Cursor
 		page.Entries = append(page.Entries, e)
@@ -150,7 +199,7 @@ func (s snapshot) extend(page storage.LogPage, q storage.LogQuery) storage.LogPa
 	if over := len(page.Entries) - limit; over > 0 { // the newest are wanted
 		page.Entries, page.HasMore = page.Entries[over:], true
 	}
-	return page
+	return page, nil
 }
 
 func limitOf(q storage.LogQuery) int {

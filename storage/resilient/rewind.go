@@ -1,40 +1,50 @@
 package resilient
 
-import "github.com/actionflows/lifeline/storage"
+import (
+	"go.uber.org/zap"
+
+	"github.com/actionflows/lifeline/storage"
+)
 
 // maxGaps is how many ErrGap in a row, each without an entry taken in between,
 // end in a rebase, whatever the log's state says.
 const maxGaps = 3
 
-// auditAll has every log that the journal could refill compared.
-func (j *journal) auditAll() {
-	j.auditDue = false
-	for _, c := range j.chains {
-		if c.ship > 0 && !c.auditing && !c.aside {
-			c.auditing = true
-			j.audit = append(j.audit, c)
+// auditAll has every chain of the lane that the journal could refill compared.
+func (l *lane) auditAll() {
+	l.auditDue = false
+	for _, c := range l.owner.journal.chains {
+		if c.lane == l && c.ship > 0 && c.kind != aQueue {
+			l.auditLater(c)
 		}
 	}
 }
 
 // auditFirst has one log compared before all others.
-func (j *journal) auditFirst(c *chain) {
+func (l *lane) auditFirst(c *chain) {
 	if !c.auditing {
 		c.auditing = true
-		j.audit = append([]*chain{c}, j.audit...)
+		l.audit = append([]*chain{c}, l.audit...)
 	}
 }
 
-// takeAudit takes up to most logs that are to be compared.
-func (j *journal) takeAudit(most int) []*chain {
-	if j.auditDue {
-		j.auditAll()
+func (l *lane) auditLater(c *chain) {
+	if !c.auditing && !c.aside && c.ship > 0 {
+		c.auditing = true
+		l.audit = append(l.audit, c)
+	}
+}
+
+// takeAudit takes up to most chains that are to be compared.
+func (l *lane) takeAudit(most int) []*chain {
+	if l.auditDue {
+		l.auditAll()
 	}
 	var taken []*chain
-	for len(j.audit) > 0 && len(taken) < most {
-		c := j.audit[0]
-		j.audit[0] = nil
-		j.audit = j.audit[1:]
+	for len(l.audit) > 0 && len(taken) < most {
+		c := l.audit[0]
+		l.audit[0] = nil
+		l.audit = l.audit[1:]
 		c.auditing = false
 		if !c.aside {
 			taken = append(taken, c)
@@ -43,52 +53,110 @@ func (j *journal) takeAudit(most int) []*chain {
 	return taken
 }
 
+// lost has what the journal holds of a partition given back to it: the backend has
+// told that it is no longer there. The driver calls it, perhaps while a batch is on
+// its way, so it only notes what is to be done between batches.
+func (j *Journaled) lost(partition string) {
+	j.mu.Lock()
+	lanes, chains := map[*lane]struct{}{}, 0
+	for _, c := range j.journal.chains {
+		if c.partition != partition {
+			continue
+		}
+		switch c.kind {
+		case aLog:
+			j.mirror.drop(c.name)
+		case aCollection:
+			j.documents.forget(c.name)
+		case aQueue:
+			continue // what was sent to it is not handed out twice
+		}
+		c.lost = c.kind == aCollection
+		c.lane.auditLater(c)
+		lanes[c.lane] = struct{}{}
+		chains++
+	}
+	j.mu.Unlock()
+	j.logger.Warn("the backend has lost entries of a partition: what the journal has of them is compared",
+		zap.String("partition", partition), zap.Int("targets", chains))
+	for l := range lanes {
+		l.wake()
+	}
+}
+
 // compare has the log refilled with what state says is missing. It returns how
 // many entries that were in the backend are to be sent again.
-func (j *journal) compare(c *chain, state storage.LogState) int {
+func (c *chain) compare(state storage.LogState) int {
 	c.saw(state.Epoch, state.Head)
-	last := state.Last[c.producer]
-	if last >= c.stored && !c.gapped {
+	if !c.behind(state.Last) && !c.gapped {
 		return 0
 	}
-	n := j.rewind(c, state, last)
+	n := c.rewind(state)
 	c.gapped = false
-	j.enqueue(c)
+	c.lane.enqueue(c)
 	return n
 }
 
-// rewind makes what follows number last the log's next to ship.
-func (j *journal) rewind(c *chain, state storage.LogState, last uint64) int {
-	from := min(c.at(last+1), c.ship)
-	refill := c.ship - from
+// rewind makes the first entry that state lacks the log's next to ship.
+func (c *chain) rewind(state storage.LogState) int {
+	from := 0
+	for from < c.ship && c.entries[from].link.Number <= state.Last[c.entries[from].link.Producer] {
+		from++
+	}
 	kept := false // the log has lost entries and kept its epoch
-	for i := c.ship - 1; i >= from; i-- {
-		e := c.entries[i]
+	for _, e := range c.entries[from:c.ship] {
 		kept = kept || e.result.Cursor.Epoch == state.Epoch
-		j.unship(e)
 	}
-	c.ship = from
-	c.visible = max(c.visible, c.stored)
-	if refill == 0 && last < c.stored {
-		c.stored = last // what was lost, the journal no longer has
-	}
-	c.rebase = 0
+	refill := c.unship(from)
+	c.concede(state.Last)
+	c.rebase = nil
 	if from < len(c.entries) {
-		first := c.entries[from].number()
-		if first > last+1 || kept || c.gaps >= maxGaps {
+		first := c.entries[from]
+		if first.link.Number > state.Last[first.link.Producer]+1 || kept || c.gaps >= maxGaps {
 			c.rebase = first
 		}
 	}
 	return refill
 }
 
-// unship makes a stored entry pending again; its caller was answered long ago.
-func (j *journal) unship(e *entry) {
-	j.pending.pushFront(e)
-	j.pendingBytes += e.size
-	j.refilled++
-	if !e.acked {
-		e.acked = true
+// concede no longer expects of the log what was lost and the journal no longer has.
+func (c *chain) concede(last map[storage.Producer]uint64) {
+	again := map[storage.Producer]bool{}
+	for _, e := range c.unshipped() {
+		again[e.link.Producer] = again[e.link.Producer] || e.placed
 	}
-	j.waiting++
+	for _, l := range append([]storage.Link(nil), c.stored...) {
+		if !again[l.Producer] {
+			c.setStored(storage.Link{Producer: l.Producer, Number: min(l.Number, last[l.Producer])})
+		}
+	}
+}
+
+// rewindAll has all that the journal holds of a collection sent again: what is
+// there already is a duplicate.
+func (c *chain) rewindAll() {
+	c.lost = false
+	c.unship(0)
+	c.lane.enqueue(c)
+}
+
+// unship makes the stored entries from this one on pending again; their callers
+// were answered long ago.
+func (c *chain) unship(from int) (n int) {
+	j := c.owner
+	if from < c.ship {
+		c.visible = max(c.visible, c.entries[c.ship-1].seq)
+	}
+	for i := c.ship - 1; i >= from; i-- {
+		e := c.entries[i]
+		c.lane.pending.pushFront(e)
+		c.writing(e)
+		j.pendingBytes += e.size
+		j.refilled++
+		e.acked = true
+		j.waiting++
+	}
+	n = c.ship - from
+	c.ship = min(c.ship, from)
+	return n
 }

@@ -123,7 +123,7 @@ func TestOldSnapshotBeginsNewEpoch(t *testing.T) {
 		page, _ := snapshot.ReadLog(t.Context(), "a", storage.LogQuery{})
 		before := page.State.Epoch
 		r.mu.Lock()
-		for _, e := range r.journal.chains["a"].entries { // as if it had been so from the start
+		for _, e := range r.journal.chains[logOf("a")].entries { // as if it had been so from the start
 			e.result.Cursor.Epoch = before
 		}
 		r.mu.Unlock()

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/actionflows/lifeline/breaker"
 )
 
@@ -37,117 +39,153 @@ func (p *pace) wait() time.Duration {
 	return max(time.Until(p.next), 0)
 }
 
-// ship is the one shipper: it carries entries to the backend, in order, until
-// Close cancels it. It sleeps only where something is sure to wake it: an append
-// or an audit (work), a time, or, at an open breaker, a look every 25 ms.
-func (j *Journaled) ship() {
+// ship is the lane's one shipper: it carries entries to the backend, in order,
+// until Close cancels it. It sleeps only where something is sure to wake it: an
+// entry or an audit (work), a time, or, at an open breaker, a look every 25 ms.
+func (l *lane) ship() {
 	var sending, comparing pace
-	for j.ctx.Err() == nil {
-		send, compare := j.due()
+	for ctx := l.owner.ctx; ctx.Err() == nil; {
+		send, compare, beat := l.due()
 		if !send {
 			sending = pace{}
 		}
-		if !send && !compare {
-			j.sleep(j.work, time.Hour)
+		if !send && !compare && !beat {
+			l.sleep(l.work, time.Hour)
 			continue
 		}
-		if j.lookAtBreaker() {
+		if l.look() {
 			sending, comparing = pace{}, pace{}
-			j.sleep(j.kick, restPoll)
+			l.sleep(l.kick, restPoll)
 			continue
+		}
+		if beat {
+			_ = l.beatOnce(ctx) // a failure is the probe's to count
 		}
 		pause := time.Hour
 		if send {
 			if pause = sending.wait(); pause == 0 {
-				sending.note(j.attempt())
+				sending.note(l.attempt())
 			}
 		}
 		// Logs are compared when the backend works: not while a batch fails.
 		if compare && sending.delay == 0 {
 			wait := comparing.wait()
 			if wait == 0 {
-				comparing.note(j.compareSome(j.ctx))
+				comparing.note(l.compareSome(ctx))
 			}
 			pause = min(pause, wait)
 		}
-		if pause > 0 {
-			j.sleep(j.work, pause)
+		if pause > 0 && (send || compare) {
+			l.sleep(l.work, pause)
 		}
 	}
 }
 
 // sleep waits for wake, for d, or for the end.
-func (j *Journaled) sleep(wake <-chan struct{}, d time.Duration) {
+func (l *lane) sleep(wake <-chan struct{}, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-wake:
 	case <-timer.C:
-	case <-j.ctx.Done():
+	case <-l.owner.ctx.Done():
 	}
 }
 
-// due says what there is to do. When that is nothing, it tells Close.
-func (j *Journaled) due() (send, compare bool) {
+// due says what there is to do, and takes note that a beat will be.
+func (l *lane) due() (send, compare, beat bool) {
+	j := l.owner
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	send = len(j.journal.queue) > 0
-	compare = j.journal.auditDue || len(j.journal.audit) > 0
-	if !send && !compare && j.drained != nil {
-		close(j.drained)
-		j.drained = nil
+	send = len(l.queue) > 0
+	compare = l.auditDue || len(l.audit) > 0
+	beat, l.beatDue = l.beatDue, false
+	if !send && !compare {
+		j.noteDrained()
 	}
-	return send, compare
+	return send, compare, beat
 }
 
-// attempt ships one batch behind the breaker. The lane comes first, so that the
+// attempt ships one batch behind the breaker. The turn comes first, so that the
 // rule about slow calls does not see the wait for it.
-func (j *Journaled) attempt() error {
-	if err := j.lane.lock(j.ctx); err != nil {
+func (l *lane) attempt() error {
+	ctx := l.owner.ctx
+	if err := l.turn.lock(ctx); err != nil {
 		return err
 	}
-	defer j.lane.unlock()
-	token, err := j.breaker.Acquire()
+	defer l.turn.unlock()
+	token, err := l.breaker.Acquire()
 	if err != nil {
 		return err
 	}
 	defer token.Report(breaker.Failure) // a panic; does nothing once settled
-	sent, err := j.shipBatch(j.ctx)
+	sent, err := l.shipBatch(ctx)
 	switch {
-	case sent == nothing: // the probe was faster
+	case sent == nothing: // the probe was faster, or the journal cannot be read
 		token.Report(breaker.Ignore)
 	case err == nil && sent == asked:
 		reportAnswer(&token)
-	case err == nil || j.ctx.Err() != nil:
-		report(&token, j.ctx, err)
+	case err == nil || ctx.Err() != nil:
+		report(&token, ctx, err)
 	default: // whatever it is, the batch was not taken
-		token.Done(j.ctx, err)
+		token.Done(ctx, err)
 	}
-	j.lookAtBreaker()
+	l.look()
 	return err
 }
 
-// probe notices the failure of an idle backend, and brings an open breaker back
-// early: it ships the head batch, and carries out a write of its own when nothing
-// is pending or what is pending was there already.
-func (j *Journaled) probe(ctx context.Context) error {
-	if err := j.lane.lock(ctx); err != nil {
+// probe notices the failure of an idle backend and that it has lost data, and
+// brings an open breaker back early: it ships the head batch, and carries out a
+// write of its own unless an open backend has proved by the batch that it works.
+func (l *lane) probe(ctx context.Context) error {
+	if err := l.turn.lock(ctx); err != nil {
 		return err
 	}
-	defer j.lane.unlock()
-	sent, err := j.shipBatch(ctx)
-	if err == nil && sent != written {
-		bounded, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
-		defer cancel()
-		err = j.driver.Health(bounded)
-		if err != nil {
-			j.mu.Lock()
-			j.journal.auditDue = true
-			j.mu.Unlock()
-		}
+	defer l.turn.unlock()
+	sent, err := l.shipBatch(ctx)
+	if err == nil && (sent != written || !l.isOpen()) {
+		err = l.beat(ctx)
 	}
-	j.observer.look()
+	l.owner.observer.look()
 	return err
+}
+
+func (l *lane) beatOnce(ctx context.Context) error {
+	if err := l.turn.lock(ctx); err != nil {
+		return err
+	}
+	defer l.turn.unlock()
+	return l.beat(ctx)
+}
+
+// beat writes to every partition of the lane; turn is held. Where the backend does
+// not tell of losses, a failure may have been one.
+func (l *lane) beat(ctx context.Context) error {
+	j := l.owner
+	bounded, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
+	defer cancel()
+	if j.tells {
+		return j.partitioned.Beat(bounded, l.index)
+	}
+	err := j.driver.Health(bounded)
+	if err != nil {
+		j.mu.Lock()
+		l.auditDue = true
+		j.mu.Unlock()
+	}
+	return err
+}
+
+// beatSoon has every lane look whether its partitions are as they were.
+func (j *Journaled) beatSoon() {
+	j.mu.Lock()
+	for _, l := range j.lanes {
+		l.beatDue = true
+	}
+	j.mu.Unlock()
+	for _, l := range j.lanes {
+		l.wake()
+	}
 }
 
 // sent is what a batch did to the backend.
@@ -159,12 +197,20 @@ const (
 	written
 )
 
-// shipBatch sends what is queued, as much as fits one batch. lane is held. The
+// shipBatch sends what is queued, as much as fits one batch; turn is held. The
 // error is why the batch, or a part of it, must be sent again.
-func (j *Journaled) shipBatch(ctx context.Context) (did sent, err error) {
+func (l *lane) shipBatch(ctx context.Context) (did sent, err error) {
+	j := l.owner
 	j.mu.Lock()
-	b := j.journal.take(j.limit, j.cfg.BatchBytes)
+	b := l.take(l.limit, j.cfg.BatchBytes)
 	j.mu.Unlock()
+	if len(b.entries) == 0 {
+		return nothing, nil
+	}
+	if err := j.fill(&b); err != nil {
+		j.logger.Error("what waits to be stored cannot be read from the journal", zap.Error(err))
+		return nothing, err
+	}
 	if len(b.entries) == 0 {
 		return nothing, nil
 	}
@@ -176,12 +222,12 @@ func (j *Journaled) shipBatch(ctx context.Context) (did sent, err error) {
 	if wrote(results) {
 		did = written
 	}
-	err = j.settle(b, results, err)
+	err = l.settle(b, results, err)
 	// A backend that is too slow for a batch gets smaller ones.
 	if late {
-		j.limit = max(len(b.entries)/2, 1)
+		l.limit = max(len(b.entries)/2, 1)
 	} else if err == nil {
-		j.limit = min(2*j.limit, j.cfg.BatchOps)
+		l.limit = min(2*l.limit, j.cfg.BatchOps)
 	}
 	return did, err
 }

@@ -2,6 +2,7 @@ package resilient
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,13 +12,19 @@ import (
 
 // CircuitBreakerStats implements [Storage].
 func (j *Journaled) CircuitBreakerStats() []breaker.Stats {
-	return []breaker.Stats{j.breaker.Stats()}
+	stats := make([]breaker.Stats, len(j.lanes))
+	for i, l := range j.lanes {
+		stats[i] = l.breaker.Stats()
+	}
+	return stats
 }
 
-// ResetCircuitBreaker closes the breaker, and has logs that were set aside tried
+// ResetCircuitBreaker closes every breaker, and has logs that were set aside tried
 // again.
 func (j *Journaled) ResetCircuitBreaker() {
-	j.breaker.Reset()
+	for _, l := range j.lanes {
+		l.breaker.Reset()
+	}
 	j.mu.Lock()
 	for _, c := range j.journal.chains {
 		if c.aside {
@@ -26,14 +33,18 @@ func (j *Journaled) ResetCircuitBreaker() {
 	}
 	j.mu.Unlock()
 	j.BreakerChanged()
-	j.wakeShipper()
+	for _, l := range j.lanes {
+		l.wake()
+	}
 }
 
-// UsingFallback reports whether the breaker is not closed or an entry is not
-// stored AckAfter after it was accepted.
+// UsingFallback reports whether a breaker is not closed or an entry is not stored
+// AckAfter after it was accepted.
 func (j *Journaled) UsingFallback() bool {
-	if j.breaker.State() != breaker.Closed {
-		return true
+	for _, l := range j.lanes {
+		if l.breaker.State() != breaker.Closed {
+			return true
+		}
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -42,27 +53,37 @@ func (j *Journaled) UsingFallback() bool {
 
 // late reports whether an entry waits for longer than AckAfter; mu is held.
 func (j *Journaled) late(now time.Time) bool {
-	e := j.journal.pending.front
-	return e != nil && now.Sub(e.at) >= j.cfg.AckAfter
+	return slices.ContainsFunc(j.lanes, func(l *lane) bool {
+		e := l.pending.front
+		return e != nil && now.Sub(e.at) >= j.cfg.AckAfter
+	})
 }
 
 // Status implements [Storage].
 func (j *Journaled) Status() Status {
-	reasons := breakerReasons(j.breaker)
+	var reasons []string
+	for _, l := range j.lanes {
+		reasons = append(reasons, breakerReasons(l.breaker)...)
+	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	waiting := j.journal.waiting
 	if late := j.late(time.Now()); late || reasons != nil && waiting > 0 {
 		n := waiting
-		if n == 0 {
-			n = j.journal.pending.count
+		for _, l := range j.lanes {
+			if waiting == 0 {
+				n += l.pending.count
+			}
 		}
 		reasons = append(reasons, numbered(n, "event waits to be stored", "events wait to be stored"))
 	}
 	if n := j.journal.asides; n > 0 {
 		reasons = append(reasons, numbered(n, "log cannot be written", "logs cannot be written"))
 	}
-	return Status{Degraded: reasons != nil, Reasons: reasons, Pending: waiting}
+	if j.broken != nil {
+		reasons = append(reasons, "the journal cannot be written")
+	}
+	return Status{Degraded: reasons != nil, Reasons: reasons, Pending: waiting, JournalBytes: j.journal.bytes}
 }
 
 func numbered(n int, one, many string) string {
@@ -118,8 +139,13 @@ func (j *Journaled) chronicle(s Status) {
 }
 
 func (j *Journaled) logPoison(p poison) {
+	if p.target.kind != aLog {
+		j.logger.Error("the backend will not take a write, which is given up",
+			zap.String("target", p.target.name), zap.Error(p.err))
+		return
+	}
 	j.logger.Error("a log cannot be written and is set aside",
-		zap.String("log", p.log), zap.Int("entries", p.entries), zap.Error(p.err))
+		zap.String("log", p.target.name), zap.Int("entries", p.entries), zap.Error(p.err))
 }
 
 func (j *Journaled) logDiscarded(n uint64) {

@@ -1,0 +1,283 @@
+package resilient
+
+import (
+	"errors"
+	"time"
+
+	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/resilient/internal/journalfile"
+)
+
+// Bounds of what is written to the journal's file at once: what a caller behind it
+// waits for at most. lazyRecords is how much that nobody waits for may gather.
+const (
+	commitEntries = 4096
+	commitBytes   = 16 << 20
+	lazyRecords   = 4096
+)
+
+// mendEvery is the time between attempts to mend a file that could not be written.
+const mendEvery = time.Second
+
+// journalFile is the journal on disk; nil: there is none.
+type journalFile interface {
+	Commit(b journalfile.Batch) error
+	Load(seqs []uint64) ([]journalfile.Record, error)
+	Broken() bool
+	Mend(after uint64) error
+	Close() error
+}
+
+// write is what the committer writes at once.
+type write struct {
+	batch   journalfile.Batch
+	entries []*entry
+	placed  []*entry
+	notices []*notice
+	notes   *notes // the record that says where placed are; nil: there are none
+}
+
+// commit is the one goroutine that writes to the file: what has gathered while it
+// wrote the last time, until Close says that nothing more comes.
+func (j *Journaled) commit() {
+	for last := false; !last; {
+		select {
+		case <-j.toWrite:
+		case <-j.mendTimer():
+			j.mend()
+		case <-j.quit:
+			last = true
+		}
+		for w := j.gather(last); w != nil; w = j.gather(last) {
+			if !j.write(w) && last {
+				return
+			}
+		}
+	}
+}
+
+// gather takes what is to be written; nil: nothing is, or nothing that is urgent
+// unless all is wanted.
+func (j *Journaled) gather(all bool) *write {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	k := j.journal
+	lazy := len(k.placed) + len(k.deletes)
+	if len(k.fresh) == 0 && len(k.notices) == 0 && (lazy == 0 || !all && lazy < lazyRecords) {
+		return nil
+	}
+	w := new(write)
+	n, size := 0, int64(0)
+	for n < len(k.fresh) && n < commitEntries && size < commitBytes {
+		size += k.fresh[n].size
+		n++
+	}
+	for _, e := range k.fresh[:n] {
+		if e.err != nil {
+			continue // discarded meanwhile
+		}
+		w.entries = append(w.entries, e)
+		w.batch.Records = append(w.batch.Records, e.record())
+	}
+	if k.fresh = k.fresh[n:]; len(k.fresh) > 0 {
+		return w // what is told of them comes behind them
+	}
+	k.fresh = nil
+	k.noteTaken(w)
+	k.notePlaces(w)
+	w.batch.Delete, k.deletes = k.deletes, nil
+	return w
+}
+
+// noteTaken adds the records that say which items were handed out.
+func (k *journal) noteTaken(w *write) {
+	w.notices, k.notices = k.notices, nil
+	for _, n := range w.notices {
+		if len(n.taken) == 0 {
+			continue
+		}
+		k.seq++
+		n.notes = &notes{seq: k.seq}
+		r := journalfile.Record{Seq: k.seq, Kind: journalfile.Taken, At: time.Now()}
+		for _, e := range n.taken {
+			r.Seqs = append(r.Seqs, e.seq)
+		}
+		w.batch.Records = append(w.batch.Records, r)
+	}
+}
+
+// notePlaces adds the record that says where entries were stored.
+func (k *journal) notePlaces(w *write) {
+	var places []journalfile.Place
+	for _, e := range k.placed {
+		if e.in != &k.shipped {
+			continue
+		}
+		w.placed = append(w.placed, e)
+		at := e.result.Cursor
+		places = append(places, journalfile.Place{Seq: e.seq, Epoch: at.Epoch, Pos: at.Pos, Foreign: e.foreign})
+	}
+	k.placed = nil
+	if len(places) == 0 {
+		return
+	}
+	k.seq++
+	w.notes = &notes{seq: k.seq}
+	w.batch.Records = append(w.batch.Records, journalfile.Record{
+		Seq: k.seq, Kind: journalfile.Placed, At: time.Now(), Places: places,
+	})
+}
+
+func (e *entry) record() journalfile.Record {
+	op := e.op
+	switch o := op.(type) {
+	case *storage.Append:
+		a := *o
+		a.Link, a.Epoch = e.link, e.epoch
+		op = &a
+	case *storage.Push:
+		p := *o
+		p.Link, p.Taken = e.link, e.taken
+		op = &p
+	case *storage.Add:
+		a := *o
+		a.Link = e.link
+		op = &a
+	}
+	return journalfile.Record{Seq: e.seq, Kind: journalfile.Entry, At: e.at, Op: op}
+}
+
+// write has the file take w, and tells whoever waits for it.
+func (j *Journaled) write(w *write) (ok bool) {
+	err := j.file.Commit(w.batch)
+	if err != nil {
+		j.unwritten(w, err)
+		return false
+	}
+	j.mu.Lock()
+	lanes := map[*lane]struct{}{}
+	for _, e := range w.entries {
+		if e.in == nil {
+			continue // dropped while it was written
+		}
+		j.journal.secured(e)
+		lanes[e.chain.lane] = struct{}{}
+	}
+	for _, e := range w.placed {
+		if e.in == &j.journal.shipped {
+			j.journal.replace(&e.noted, w.notes)
+		}
+	}
+	j.journal.finish(w.notes)
+	for _, n := range w.notices {
+		for _, e := range n.taken {
+			if e.in != nil {
+				j.journal.replace(&e.takenNote, n.notes)
+			}
+		}
+		j.journal.finish(n.notes)
+	}
+	j.written = max(j.written, lastSeq(w))
+	j.mu.Unlock()
+	for l := range lanes {
+		l.wake()
+	}
+	w.answer(nil)
+	return true
+}
+
+func lastSeq(w *write) (seq uint64) {
+	for _, r := range w.batch.Records {
+		seq = max(seq, r.Seq)
+	}
+	return seq
+}
+
+func (w *write) answer(err error) {
+	for _, n := range w.notices {
+		n.done <- err
+	}
+}
+
+// unwritten takes back what the file did not take, and what was accepted behind
+// it: none of it was acknowledged or sent.
+func (j *Journaled) unwritten(w *write, err error) {
+	err = refusal(err)
+	j.mu.Lock()
+	k := j.journal
+	back := append(w.entries, k.fresh...)
+	k.fresh = nil
+	for i := len(back) - 1; i >= 0; i-- {
+		if back[i].in != nil {
+			k.takeBack(back[i], err)
+		}
+	}
+	k.placed = append(w.placed, k.placed...)
+	k.deletes = append(w.batch.Delete, k.deletes...)
+	if j.file.Broken() {
+		j.broken = err
+	}
+	j.mu.Unlock()
+	j.refused.note("the journal cannot be written: what is published is refused", err)
+	w.answer(err)
+}
+
+// takeBack undoes an add: e is the last of its chain.
+func (k *journal) takeBack(e *entry, err error) {
+	c := e.chain
+	if e.link.Number > 0 {
+		c.last--
+	}
+	k.discard(e, err)
+}
+
+// refusal is the error of the file as callers get it.
+func refusal(err error) error {
+	var unavailable *storage.UnavailableError
+	if errors.As(err, &unavailable) {
+		return err
+	}
+	return &storage.UnavailableError{Reason: "the journal cannot be written", RetryAfter: mendEvery, Err: err}
+}
+
+// mendTimer fires when a broken file is to be mended; nil, never, if it is whole.
+func (j *Journaled) mendTimer() <-chan time.Time {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.broken == nil {
+		return nil
+	}
+	return time.After(mendEvery)
+}
+
+// mend opens a broken file again, without what was being written to it.
+func (j *Journaled) mend() {
+	j.mu.Lock()
+	after := j.written
+	j.mu.Unlock()
+	if j.file.Mend(after) != nil {
+		return // it has said so
+	}
+	j.mu.Lock()
+	j.broken = nil
+	j.mu.Unlock()
+	j.observer.look()
+}
+
+// barrier waits until what the file has been told so far is in it: that these items
+// were taken, and all deletions.
+func (j *Journaled) barrier(taken []*entry) error {
+	if j.file == nil {
+		return nil
+	}
+	n := &notice{taken: taken, done: make(chan error, 1)}
+	j.mu.Lock()
+	if j.committed {
+		j.mu.Unlock()
+		return storage.ErrClosed
+	}
+	j.journal.notices = append(j.journal.notices, n)
+	j.mu.Unlock()
+	j.wakeCommitter()
+	return <-n.done
+}

@@ -1,0 +1,199 @@
+package resilient
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/actionflows/lifeline/storage"
+)
+
+// Documents and counters are read from the backend, with this node's own writes
+// over them that are not there yet. While the backend is away they are answered
+// from what was read or written lately, and what is not known is not available.
+
+// errUnknown is what is answered about what this node does not know.
+func errUnknown(l *lane, cause error) error {
+	e := &storage.UnavailableError{Reason: "not known here while the storage is away", RetryAfter: time.Second, Err: cause}
+	if name := l.breaker.Name(); name != "" {
+		e.Reason = name + ": " + e.Reason
+	}
+	return e
+}
+
+// ask has fn ask the backend, unless the lane's breaker is open. known is false
+// when it could not be asked, for the reason err; otherwise err is its answer.
+func ask[T any](ctx context.Context, j *Journaled, l *lane, fn func(context.Context) (T, error)) (answer T, known bool, err error) {
+	if err := j.mayRead(ctx); err != nil {
+		return answer, true, err
+	}
+	if l.isOpen() {
+		return answer, false, nil
+	}
+	bounded, cancel := context.WithTimeout(ctx, j.cfg.ReadTimeout)
+	defer cancel()
+	answer, err = fn(bounded)
+	switch {
+	case err == nil:
+		return answer, true, nil
+	case ctx.Err() != nil:
+		return answer, true, ctx.Err()
+	case permanent(err) || errors.Is(err, storage.ErrClosed):
+		return answer, true, err
+	}
+	return answer, false, err
+}
+
+func (j *Journaled) mayRead(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.closed {
+		return storage.ErrClosed
+	}
+	return nil
+}
+
+// Get implements [storage.Driver].
+func (j *Journaled) Get(ctx context.Context, collection, id string) (storage.Document, error) {
+	l := j.laneAt(&storage.Del{Collection: collection})
+	written, err := j.writes(collection, func(e *entry) bool { return e.doc == id })
+	if err != nil {
+		return storage.Document{}, err
+	}
+	d, known, err := ask(ctx, j, l, func(ctx context.Context) (storage.Document, error) {
+		return j.driver.Get(ctx, collection, id)
+	})
+	found := err == nil
+	switch {
+	case known && err != nil && !errors.Is(err, storage.ErrNotFound):
+		return storage.Document{}, err
+	case known:
+		j.stamps.saw(documentKey{collection, id}, d.Stamp, time.Now().UnixMicro())
+		j.documents.got(collection, id, d, found)
+		d, found = overlayDocument(d, found, collection, id, written)
+	default:
+		cause := err
+		var ok bool
+		if d, found, ok = pendingDocument(collection, id, written); !ok {
+			if d, found, ok = j.documents.get(collection, id, time.Now()); !ok {
+				return storage.Document{}, errUnknown(l, cause)
+			}
+		}
+	}
+	if !found {
+		return storage.Document{}, storage.ErrNotFound
+	}
+	return d, nil
+}
+
+// Scan implements [storage.Driver].
+func (j *Journaled) Scan(ctx context.Context, collection, index string, q storage.ScanQuery) ([]storage.Document, error) {
+	l := j.laneAt(&storage.Del{Collection: collection})
+	written, err := j.writes(collection, func(e *entry) bool { return e.doc != "" })
+	if err != nil {
+		return nil, err
+	}
+	docs, known, err := ask(ctx, j, l, func(ctx context.Context) ([]storage.Document, error) {
+		return j.driver.Scan(ctx, collection, index, q)
+	})
+	if known && err != nil {
+		return nil, err
+	}
+	if known {
+		for _, d := range docs {
+			j.stamps.saw(documentKey{collection, d.ID}, d.Stamp, time.Now().UnixMicro())
+		}
+		j.documents.scanned(collection, index, q, docs)
+	} else {
+		cause := err
+		var ok bool
+		if docs, ok = j.documents.scan(collection, index, q, time.Now()); !ok {
+			return nil, errUnknown(l, cause)
+		}
+	}
+	if len(written) == 0 {
+		return docs, nil
+	}
+	return overlayScan(docs, index, q, written), nil
+}
+
+// Counters implements [storage.Driver]. What this node has added and not sent yet
+// is counted.
+func (j *Journaled) Counters(ctx context.Context, collection, scope string, q storage.CounterQuery) ([]storage.Counter, error) {
+	l := j.laneAt(&storage.Del{Collection: collection})
+	unsent, err := j.writes(collection, func(e *entry) bool { return !e.sent })
+	if err != nil {
+		return nil, err
+	}
+	counters, known, err := ask(ctx, j, l, func(ctx context.Context) ([]storage.Counter, error) {
+		return j.driver.Counters(ctx, collection, scope, q)
+	})
+	if known && err != nil {
+		return nil, err
+	}
+	if known {
+		j.documents.counted(collection, scope, q, counters)
+	} else {
+		cause := err
+		var ok bool
+		if counters, ok = j.documents.counters(collection, scope, q, time.Now()); !ok {
+			return nil, errUnknown(l, cause)
+		}
+		if unsent, err = j.writes(collection, func(*entry) bool { return true }); err != nil {
+			return nil, err
+		}
+	}
+	if len(unsent) == 0 {
+		return counters, nil
+	}
+	return overlayCounters(counters, scope, q, unsent), nil
+}
+
+// writes are the acknowledged operations on a collection that are not in the
+// backend, of those that are wanted, the oldest first.
+func (j *Journaled) writes(collection string, wanted func(*entry) bool) ([]storage.Op, error) {
+	j.mu.Lock()
+	c := j.journal.chains[target{aCollection, collection}]
+	if c == nil {
+		j.mu.Unlock()
+		return nil, nil
+	}
+	var entries []*entry
+	var ops []storage.Op
+	for _, e := range c.pending() {
+		if wanted(e) {
+			entries, ops = append(entries, e), append(ops, e.op)
+		}
+	}
+	j.mu.Unlock()
+	if err := j.load(entries, ops); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(ops, func(op storage.Op) bool { return op == nil }), nil
+}
+
+// hasDocument reports whether a document is known to be there.
+func (j *Journaled) hasDocument(collection, id string) bool {
+	written, err := j.writes(collection, func(e *entry) bool { return e.doc == id })
+	if err != nil {
+		return false
+	}
+	if _, found, known := pendingDocument(collection, id, written); known {
+		return found
+	}
+	_, found, _ := j.documents.get(collection, id, time.Now())
+	return found
+}
+
+// Publish implements [storage.Driver]. A failure never counts.
+func (j *Journaled) Publish(ctx context.Context, channel string, data []byte) error {
+	return j.driver.Publish(ctx, channel, data)
+}
+
+// Health implements [storage.Driver]: it asks the backend, whatever the breaker
+// says.
+func (j *Journaled) Health(ctx context.Context) error { return j.driver.Health(ctx) }
