@@ -19,34 +19,18 @@ func (r *run) check(f found) verdict {
 	for _, reader := range r.readers {
 		r.checkReader(&v, reader, f.events[reader.log])
 	}
-	if !r.fault.recordsLost() {
-		r.checkDocuments(&v, f.documents)
-		r.checkCounter(&v, f.counted)
-	}
+	r.checkDocuments(&v, f.documents)
+	r.checkCounter(&v, f.counted)
 	r.checkInput(&v, f.left)
 	return v
 }
 
-// excused reports whether an acknowledged event may be missing.
-func (r *run) excused(p *published) bool {
-	if p.volatile && r.fault.killsNodes && !have.durable {
-		return true // it was said so
-	}
-	return false
-}
-
-// excusedInDoomed is the same for events of the session that was deleted: all but
-// those which were published afterwards through the node that deleted it. Another
-// node may have accepted one in the belief that nothing had happened.
-func (r *run) excusedInDoomed(p *published) bool {
-	return r.deleted.IsZero() || p.node != 0 || p.first.Before(r.deleted)
-}
-
-func (r *run) excuse(log string) func(*published) bool {
-	if log == doomed {
-		return r.excusedInDoomed
-	}
-	return r.excused
+// excused reports whether an acknowledged event may be missing: of the session that
+// was deleted all may but those which were published afterwards through the node that
+// deleted it. Another node may have accepted one in the belief that nothing had
+// happened.
+func (r *run) excused(log string, p *published) bool {
+	return log == doomed && (r.deleted.IsZero() || p.node != 0 || p.first.Before(r.deleted))
 }
 
 func (r *run) checkHistory(v *verdict, log string, ids []string) {
@@ -72,7 +56,6 @@ func (r *run) checkHistory(v *verdict, log string, ids []string) {
 		}
 		last[p.writer] = max(last[p.writer], p.seq)
 	}
-	excused := r.excuse(log)
 	for id, p := range r.book.events[log] {
 		if p.acked.IsZero() {
 			continue
@@ -80,10 +63,10 @@ func (r *run) checkHistory(v *verdict, log string, ids []string) {
 		if p.pending {
 			v.pending++
 		}
-		if p.volatile && have.durable {
+		if p.volatile {
 			v.problem("%s: %s was acknowledged without the journal", log, id)
 		}
-		if count[id] == 0 && !excused(p) {
+		if count[id] == 0 && !r.excused(log, p) {
 			v.lost++
 			v.problem("%s: %s was acknowledged (pending: %v) %v and is lost",
 				log, id, p.pending, p.acked.Sub(r.began).Round(time.Millisecond))
@@ -118,8 +101,7 @@ func (r *run) checkReader(v *verdict, f *reader, ids []string) {
 		v.problem("%s: did not see %d of %d events: %v", f.name, len(missed), len(ids), first(missed))
 	}
 	for id := range f.all {
-		p := r.book.events[f.log][id]
-		if _, ok := there[id]; !ok && (p == nil || !r.excused(p)) {
+		if _, ok := there[id]; !ok {
 			v.lost++
 			v.problem("%s: saw %s, which is not in the history", f.name, id)
 		}

@@ -9,14 +9,13 @@ import (
 type control struct {
 	broken string
 	fault  string
-	needs  features
 }
 
 var controls = []control{
 	{broken: brokenDedup, fault: "replies lost"},
 	{broken: brokenRefill, fault: "redis killed, empty"},
 	{broken: brokenHasty, fault: "node killed"},
-	{broken: brokenForgetful, fault: "node killed in an outage", needs: features{durable: true}},
+	{broken: brokenForgetful, fault: "node killed in an outage"},
 	{broken: brokenParts, fault: "redis frozen"},
 	{broken: brokenEpoch, fault: "redis killed, old snapshot"},
 	{broken: brokenLoud, fault: "redis killed, empty"},
@@ -29,11 +28,7 @@ const controlRuns = 20
 func TestControls(t *testing.T) {
 	for _, c := range controls {
 		f := faultNamed(c.fault)
-		f.broken, f.needs = c.broken, c.needs
-		if !f.possible() {
-			t.Logf("%s: not possible yet", c.broken)
-			continue
-		}
+		f.broken = c.broken
 		t.Run(c.broken, func(t *testing.T) {
 			t.Parallel()
 			for i := range uint64(controlRuns) {

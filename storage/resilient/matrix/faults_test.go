@@ -19,6 +19,8 @@ type fault struct {
 	strike func(*run)
 	// lasts is how long it lasts, with run.outage.
 	lasts time.Duration
+	// times is how often it happens, where it happens more than once.
+	times int
 
 	loses      bool // Redis loses data
 	rollsBack  bool // and has older data instead
@@ -37,30 +39,12 @@ type fault struct {
 	spare    string   // see faults.Proxy.Spare
 	maxBytes int64    // of the journals
 	broken   string   // see broken_test.go
-	needs    features
-}
-
-// features are what the storage must have for a fault to make sense.
-type features struct {
-	durable bool // journals are files
-	records bool // documents, counters and input go through the journal
-	losses  bool // heartbeats show that an idle Redis has lost data
-}
-
-// have is what it has.
-var have = features{}
-
-func (f fault) possible() bool {
-	return (have.durable || !f.needs.durable) && (have.records || !f.needs.records) && (have.losses || !f.needs.losses)
 }
 
 // undoesTakes: input may be handed out again, because Redis has forgotten that it
 // was handed out, and has it still, or is sent it by a node that has not heard that
 // it ever had it.
 func (f fault) undoesTakes() bool { return f.rollsBack || f.loses && f.killsNodes }
-
-// recordsLost: nobody can give back what is not in a journal.
-func (f fault) recordsLost() bool { return f.loses && !have.records }
 
 // pace is how long a writer rests between two events.
 func (f fault) pace() (from, to time.Duration) { return 3 * time.Millisecond, 12 * time.Millisecond }
@@ -71,7 +55,7 @@ var redisFaults = []fault{
 	{name: "redis killed, empty", strike: redisKilled, lasts: time.Second, loses: true, pends: true},
 	{name: "redis killed, old snapshot", strike: oldSnapshot, lasts: time.Second, loses: true, rollsBack: true, pends: true},
 	{name: "flushed under load", strike: flushed, loses: true},
-	{name: "flushed when idle", strike: flushedIdle, loses: true, idle: true, needs: features{losses: true}},
+	{name: "flushed when idle", strike: flushedIdle, loses: true, idle: true},
 	{name: "loading", strike: loading, lasts: 300 * time.Millisecond, loses: true, rollsBack: true, pends: true, args: slowLoading},
 	{name: "read-only", strike: readOnly, lasts: 1500 * time.Millisecond, pends: true},
 	{name: "out of memory", strike: outOfMemory, lasts: 1500 * time.Millisecond, pends: true},

@@ -93,7 +93,7 @@ func (t truth) read(ctx context.Context, logs, documents []string) (found, error
 }
 
 // missing is how many acknowledged events the history does not have yet.
-func (b *book) missing(log string, ids []string, excused func(*published) bool) int {
+func (b *book) missing(log string, ids []string, excused func(string, *published) bool) int {
 	there := make(map[string]struct{}, len(ids))
 	for _, id := range ids {
 		there[id] = struct{}{}
@@ -101,7 +101,7 @@ func (b *book) missing(log string, ids []string, excused func(*published) bool) 
 	n := 0
 	b.locked(func() {
 		for id, p := range b.events[log] {
-			if _, ok := there[id]; !ok && !p.acked.IsZero() && !excused(p) {
+			if _, ok := there[id]; !ok && !p.acked.IsZero() && !excused(log, p) {
 				n++
 			}
 		}

@@ -50,10 +50,6 @@ func TestMatrix(t *testing.T) {
 	results := new(table)
 	t.Cleanup(func() { t.Logf("\n%s", results) })
 	for _, f := range allFaults() {
-		if !f.possible() {
-			t.Logf("%s: not possible yet", f.name)
-			continue
-		}
 		t.Run(f.name, func(t *testing.T) {
 			t.Parallel()
 			prove(t, f, seedOf(f.name), results)

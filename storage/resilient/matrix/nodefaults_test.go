@@ -11,31 +11,31 @@ var nodeFaults = []fault{
 	{name: "node killed", strike: nodeKilled, lasts: 300 * time.Millisecond, killsNodes: true},
 	{
 		name: "node killed in an outage", strike: nodeKilledInOutage, lasts: 1500 * time.Millisecond,
-		killsNodes: true, pends: true, needs: features{durable: true},
+		killsNodes: true, pends: true,
 	},
 	{
 		name: "node restarted in an outage", strike: nodeRestartedInOutage, lasts: 1500 * time.Millisecond,
-		killsNodes: true, pends: true, needs: features{durable: true},
+		killsNodes: true, pends: true,
 	},
 	{name: "node frozen", strike: nodeFrozen, lasts: 3 * time.Second, freezesNodes: true},
 	{
-		name: "nodes and redis killed", strike: allKilled, lasts: 300 * time.Millisecond,
-		loses: true, killsNodes: true, stops: true, needs: features{durable: true},
+		name: "nodes and redis killed", strike: allKilled, times: 3,
+		loses: true, killsNodes: true,
 	},
 	{
 		name: "torn journal", strike: tornJournal, lasts: 1500 * time.Millisecond,
-		killsNodes: true, pends: true, needs: features{durable: true},
+		killsNodes: true, pends: true,
 	},
 	{
 		name: "cloned journal", strike: clonedJournal, lasts: 1500 * time.Millisecond,
-		killsNodes: true, clones: true, pends: true, needs: features{durable: true},
+		killsNodes: true, clones: true, pends: true,
 	},
-	{name: "disk full", strike: fullDisk, lasts: time.Second, needs: features{durable: true}},
-	{name: "disk full in an outage", strike: fullDiskInOutage, lasts: time.Second, pends: true, needs: features{durable: true}},
-	{name: "fsync error", strike: fsyncError, lasts: time.Second, needs: features{durable: true}},
+	{name: "disk full", strike: fullDisk, lasts: time.Second},
+	{name: "disk full in an outage", strike: fullDiskInOutage, lasts: time.Second, pends: true},
+	{name: "fsync error", strike: fsyncError, lasts: time.Second},
 	{
 		name: "fsync error in an outage", strike: fsyncErrorInOutage, lasts: 1500 * time.Millisecond,
-		killsNodes: true, pends: true, needs: features{durable: true},
+		killsNodes: true, pends: true,
 	},
 }
 
@@ -71,8 +71,17 @@ func nodeFrozen(r *run) {
 	r.nodes[0].thaw()
 }
 
-// allKilled kills everything at once; nothing but the journals is left.
+// allKilled kills everything at once, at random moments, several times; nothing but
+// the journals is left.
 func allKilled(r *run) {
+	a := r.actor("killer", r.calm)
+	for range r.fault.times {
+		a.pause(0, 300*time.Millisecond)
+		killAll(r)
+	}
+}
+
+func killAll(r *run) {
 	r.redis.Kill()
 	for _, n := range r.nodes {
 		n.kill()

@@ -59,7 +59,7 @@ func (a actor) insist(c *client, q request) (reply, bool) {
 			return r, false
 		case r.Error == "":
 			return r, true
-		case !r.Later && !(strings.Contains(r.Error, "context deadline exceeded") && !have.records):
+		case !r.Later:
 			a.r.book.problem(fmt.Sprintf("%s: %s %s: %s", a.name, q.Do, q.ID, r.Error))
 			return r, false
 		}
