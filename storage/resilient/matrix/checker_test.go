@@ -16,12 +16,12 @@ func (r *run) check(f found) verdict {
 	for log, ids := range f.events {
 		r.checkHistory(&v, log, ids)
 	}
-	for _, reader := range r.readers {
-		r.checkReader(&v, reader, f.events[reader.log])
-	}
 	r.checkDocuments(&v, f.documents)
 	r.checkCounter(&v, f.counted)
 	r.checkInput(&v, f.left)
+	for _, reader := range r.readers {
+		r.checkReader(&v, reader, f.events[reader.log])
+	}
 	return v
 }
 
@@ -35,6 +35,7 @@ func (r *run) excused(log string, p *published) bool {
 
 func (r *run) checkHistory(v *verdict, log string, ids []string) {
 	count, last := make(map[string]int), make(map[string]int)
+	var behind, lost []string
 	for _, id := range ids {
 		p := r.book.events[log][id]
 		if p == nil {
@@ -51,8 +52,7 @@ func (r *run) checkHistory(v *verdict, log string, ids []string) {
 			continue // through one node, is the promise
 		}
 		if before, ok := last[p.writer]; ok && p.seq < before {
-			v.reordered++
-			v.problem("%s: %s stands behind number %d", log, id, before)
+			behind = append(behind, fmt.Sprintf("%s behind number %d", id, before))
 		}
 		last[p.writer] = max(last[p.writer], p.seq)
 	}
@@ -67,10 +67,16 @@ func (r *run) checkHistory(v *verdict, log string, ids []string) {
 			v.problem("%s: %s was acknowledged without the journal", log, id)
 		}
 		if count[id] == 0 && !r.excused(log, p) {
-			v.lost++
-			v.problem("%s: %s was acknowledged (pending: %v) %v and is lost",
-				log, id, p.pending, p.acked.Sub(r.began).Round(time.Millisecond))
+			lost = append(lost, fmt.Sprintf("%s (after %v, pending: %v)", id, p.acked.Sub(r.began).Round(time.Millisecond), p.pending))
 		}
+	}
+	v.reordered += len(behind)
+	v.lost += len(lost)
+	if n := len(lost); n > 0 {
+		v.problem("%s: %d events were acknowledged and are lost: %v", log, n, first(lost))
+	}
+	if n := len(behind); n > 0 {
+		v.problem("%s: %d events stand in the history in another order than they were published: %v", log, n, first(behind))
 	}
 }
 
@@ -163,14 +169,18 @@ func (r *run) checkInput(v *verdict, left []string) {
 	for _, id := range left {
 		in.taken[id]++
 	}
+	var again []string
 	for id, n := range in.taken {
 		if _, ok := in.tried[id]; !ok {
 			v.problem("input %s was never sent", id)
 		}
 		if n > 1 && !r.fault.undoesTakes() {
-			v.duplicated += n - 1
-			v.problem("input %s was handed out %d times", id, n)
+			again = append(again, id)
 		}
+	}
+	if n := len(again); n > 0 {
+		v.duplicated += n
+		v.problem("%d inputs were handed out more than once: %v", n, first(again))
 	}
 	if r.fault.loses { // what was in Redis went with it
 		return

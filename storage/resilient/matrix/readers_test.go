@@ -42,6 +42,7 @@ type reader struct {
 	blind bool // it ignores what it saw while it was pending
 
 	cursor string
+	full   bool // the cursor has no room for another producer
 	epoch  string
 	all    map[string]struct{} // what it has ever seen
 	// Since the beginning, or since it was told that it may see things again:
@@ -148,7 +149,8 @@ func (f *reader) take(r reply) {
 		f.epoch = r.Epoch
 	}
 	f.remember(r)
-	full := strings.Count(f.cursor, "~") >= 8 // a ninth part is not kept
+	full := f.full // a ninth part is not kept
+	f.full = strings.Count(r.Cursor, "~") >= storage.MaxParts
 	for _, e := range r.Entries {
 		f.note(e, full || f.r.fault.both)
 	}
@@ -187,16 +189,16 @@ func (f *reader) remember(r reply) {
 // note notes an event. It may be seen again if that is said, and out of order only
 // if it has been seen before.
 //
-// Who comes from another node, where he saw an event in the log, may see it once
-// more at the node that published it: as long as the answer of Redis is missing it
-// is pending there, and without a position nobody can tell that it lies before the
-// cursor.
+// Who comes from another node, or from an earlier life of the same one, where he saw
+// an event in the log, may see it once more at the node that published it: as long
+// as that has not heard from Redis that it is there, it is pending, and without a
+// position nobody can tell that it lies before the cursor.
 func (f *reader) note(e event, again bool) {
 	id := e.ID
 	_, old := f.all[id]
 	f.all[id] = struct{}{}
 	if pending, ok := f.seen[id]; ok {
-		again = again || f.form == truncated || f.roams && e.Pending && !pending
+		again = again || f.form == truncated || (f.roams || f.r.fault.killsNodes) && e.Pending && !pending
 		if !again {
 			f.duplicated = append(f.duplicated, id)
 		}

@@ -13,8 +13,9 @@ const (
 	soakEnv = "LIFELINE_SOAK"
 	// kills is how often a soak kills nodes and Redis together.
 	kills = 200
-	// killsInRun is how often within one run.
-	killsInRun = 20
+	// killsInRun is how often within one run: a cursor has room for eight producers,
+	// and each life of a node is another.
+	killsInRun = 4
 	// longestAck bounds an acknowledgement: 500 ms are promised, and the machine
 	// may have other things to do, or a slow disk.
 	longestAck = 2 * time.Second
