@@ -203,17 +203,24 @@ func (t *topic) applyEntry(e storage.LogEntry, degraded bool) {
 	d := entryDelivery(e.Cursor.Epoch, e)
 	v := t.judge(d)
 	if v == ahead && degraded && !d.pending {
-		// Others may lie before it, which cannot be read now. Storage says by the
-		// part whether it may be given out of its place.
-		if !e.Cursor.Saw(e.Link) {
-			return
+		switch {
+		case t.inPlace(e): // storage knows what lies before it, and has shown it
+		case e.Cursor.Saw(e.Link):
+			d.early = true
+			v = t.judge(d)
+		default:
+			return // others may lie before it, which cannot be read now
 		}
-		d.early = true
-		v = t.judge(d)
 	}
 	if v != covered {
 		t.advance(d)
 	}
+}
+
+// inPlace reports whether an entry of a degraded page stands where everything
+// before it has been given: then its cursor is its own position.
+func (t *topic) inPlace(e storage.LogEntry) bool {
+	return e.Cursor.Pos == e.Pos && (t.cursor.Epoch == 0 || t.cursor.Epoch == e.Cursor.Epoch)
 }
 
 // jump makes the cursor fit a log that does not go on where it stands, and tells

@@ -18,15 +18,17 @@ import (
 type fakeBackend struct {
 	own storage.Producer
 
-	mu       sync.Mutex
-	logs     map[string]*fakeLog
-	down     bool  // appends are pending, pages degraded
-	readErr  error // every read fails
-	addErr   error // every append fails, after having been carried out
-	reads    int
-	status   resilient.Status
-	onStatus []func(resilient.Status)
-	growth   chan string
+	mu        sync.Mutex
+	logs      map[string]*fakeLog
+	down      bool   // appends are pending, pages degraded
+	mirror    bool   // degraded pages show all that the log has
+	forgotten uint64 // of its own shipped entries, degraded pages lack those up to this number
+	readErr   error  // every read fails
+	addErr    error  // every append fails, after having been carried out
+	reads     int
+	status    resilient.Status
+	onStatus  []func(resilient.Status)
+	growth    chan string
 	// held, by event id: AddEvent returns only once the channel is closed.
 	held map[string]chan struct{}
 }
@@ -160,7 +162,7 @@ func (b *fakeBackend) ReadEvents(_ context.Context, session string, q storage.Lo
 	}
 	l := b.log(session)
 	if b.down {
-		return l.degraded(q, b.own), nil
+		return l.degraded(q, b), nil
 	}
 	state := l.state
 	state.Last = maps.Clone(state.Last)
@@ -188,21 +190,42 @@ func (b *fakeBackend) ReadEvents(_ context.Context, session string, q storage.Lo
 	return page, nil
 }
 
-// degraded answers what the journal knows: what this node has shipped, and what
-// is pending. Other nodes' entries are missing.
-func (l *fakeLog) degraded(q storage.LogQuery, own storage.Producer) storage.LogPage {
+// degraded answers what the node knows: what it has shipped itself, or with a
+// mirror all that the log has, and what is pending.
+func (l *fakeLog) degraded(q storage.LogQuery, b *fakeBackend) storage.LogPage {
 	page := storage.LogPage{Degraded: true}
-	if q.After != nil {
-		page.Cursor = *q.After
-		for _, e := range l.entries {
-			if e.Link.Producer == own && e.Pos.Micros > page.Cursor.Pos.Micros && !page.Cursor.Saw(e.Link) {
-				page.Cursor = page.Cursor.With(e.Link)
-				e.Cursor, e.Received = page.Cursor, e.Pos.Time()
-				page.Entries = append(page.Entries, e)
-			}
-		}
+	if q.After == nil {
+		addPending(&page, l.pending)
+		return page
 	}
-	addPending(&page, l.pending)
+	page.Cursor = *q.After
+	hole := false // entries that the journal has forgotten lie behind the cursor
+	for _, e := range l.entries {
+		own := e.Link.Producer == b.own
+		switch {
+		case e.Pos.Micros <= q.After.Pos.Micros || q.After.Saw(e.Link):
+			continue
+		case b.mirror:
+			page.Cursor = page.Cursor.Pass(l.state.Epoch, e.Pos, e.Link)
+		case own && e.Link.Number <= b.forgotten:
+			hole = true
+			continue
+		case own && !hole:
+			page.Cursor = page.Cursor.With(e.Link)
+		case !own:
+			continue
+		}
+		e.Cursor, e.Received = page.Cursor, e.Pos.Time()
+		page.Entries = append(page.Entries, e)
+	}
+	if !hole {
+		addPending(&page, l.pending)
+		return page
+	}
+	for _, e := range l.pending {
+		e.Cursor = page.Cursor
+		page.Entries = append(page.Entries, e)
+	}
 	return page
 }
 

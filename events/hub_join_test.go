@@ -141,41 +141,6 @@ func (c joinCase) check(t *testing.T, f *follower, want []string, step string) {
 	}
 }
 
-// A reader who could be given only a part keeps his own cursor, and gets the
-// rest, and nothing twice, when storage is whole again.
-func TestHubJoinDegraded(t *testing.T) {
-	b := newFake()
-	h := newTestHub(t, b)
-	other := live(t, h)
-	first := publishEvent(t, h, "1").Cursor
-	b.remote(testSession, storage.NewProducer(), "2")
-	publishEvent(t, h, "3")
-	other.events("1", "2", "3")
-	b.setDown(true)
-	f := follow(t, h, &first)
-	frames := f.wait("confirmation", confirmed)
-	if !frames[0].Degraded || frames[0].Gap || frames[0].Cursor != first.String() {
-		t.Errorf("confirmation %+v", frames[0])
-	}
-	eventually(t, "the join", func() bool { return modeOf(f) == modeOwn })
-	publishEvent(t, h, "4")
-	got := f.events("3", "4")
-	if want := first.With(storage.Link{Producer: b.own, Number: 3}); got[1].Cursor != want.String() || !got[1].Pending {
-		t.Errorf("cursor %s, want %s", got[1].Cursor, want)
-	}
-	if others := other.events("1", "2", "3", "4"); others[3].Cursor == got[1].Cursor {
-		t.Error("both have one cursor")
-	}
-	b.setDown(false)
-	f.events("3", "4", "2")
-	res := publishEvent(t, h, "5")
-	got = f.events("3", "4", "2", "5")
-	if got[3].Cursor != res.Cursor.String() {
-		t.Errorf("cursor %s, want %s", got[2].Cursor, res.Cursor)
-	}
-	eventually(t, "sharing", func() bool { return modeOf(f) == modeShared })
-}
-
 func modeOf(f *follower) subscriberMode {
 	f.sub.topic.mu.Lock()
 	defer f.sub.topic.mu.Unlock()
@@ -205,21 +170,6 @@ func TestHubJoinWhilePendingGetsPlaced(t *testing.T) {
 	f.events("2")
 	publishEvent(t, h, "3")
 	f.events("2", "3")
-}
-
-// Reads that fall back although storage calls itself whole are repeated.
-func TestHubJoinDegradedUnannounced(t *testing.T) {
-	b := newFake()
-	h := newTestHub(t, b)
-	live(t, h)
-	first := publishEvent(t, h, "1").Cursor
-	b.remote(testSession, storage.NewProducer(), "2")
-	b.set(func() { b.down = true })
-	f := follow(t, h, &first)
-	f.wait("confirmation", confirmed)
-	eventually(t, "the join", func() bool { return modeOf(f) != modeJoining })
-	b.set(func() { b.down = false })
-	f.events("2")
 }
 
 // A reader who saw another node's events while they were pending there does not

@@ -49,6 +49,9 @@ func (s *Site) publish(w http.ResponseWriter, r *http.Request, e Event) {
 		s.writeStorageError(w, r, err)
 		return
 	}
+	if result.Pending { // the hub is told of it only later
+		w.Header().Set("Lifeline-Degraded", "true")
+	}
 	status, a := acceptance(e, result)
 	writeJSON(w, status, a)
 }

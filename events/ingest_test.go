@@ -144,11 +144,38 @@ func TestIngestOutcome(t *testing.T) {
 		{with(func(r *storage.Result) { r.Pending, r.Volatile = true, true }), 202, head + `,"pending":true,"durable":false}`},
 		{with(func(r *storage.Result) { r.Duplicate = true }), 200, head + `,"duplicate":true}`},
 		{with(func(r *storage.Result) { r.Duplicate, r.Pending = true, true }), 200, head + `,"pending":true,"duplicate":true}`},
+		{with(func(r *storage.Result) { r.Duplicate, r.Pending, r.Volatile = true, true, true }), 200, head + `,"pending":true,"duplicate":true,"durable":false}`},
 	}
 	for _, tt := range tests {
 		status, a := acceptance(Event{ID: "1", Session: "s"}, tt.result)
 		if got := string(appendJSON(nil, a)); status != tt.status || got != tt.body {
 			t.Errorf("%+v:\n%d %s, want\n%d %s", tt.result, status, got, tt.status, tt.body)
+		}
+	}
+}
+
+// An event that only the journal has is acknowledged by 201 where that is on disk,
+// by 202 where it is not, and says that storage is degraded before the hub knows.
+func TestIngestPending(t *testing.T) {
+	for _, tt := range []struct {
+		result   storage.Result
+		status   int
+		degraded string
+	}{
+		{storage.Result{}, 201, ""},
+		{storage.Result{Pending: true}, 201, "true"},
+		{storage.Result{Pending: true, Volatile: true}, 202, "true"},
+	} {
+		s := newTestSite(t, func(_ *Site, b *siteBackend, _ *Config) {
+			b.add = func(context.Context) (storage.Result, error) { return tt.result, nil }
+		})
+		a := s.do("POST", "/api/events", event("1"))
+		a.want(t, tt.status, "")
+		v := a.json(t)
+		_, undurable := v["durable"]
+		if a.header.Get("Lifeline-Degraded") != tt.degraded || v["success"] != true ||
+			(v["pending"] == true) != tt.result.Pending || undurable != tt.result.Volatile {
+			t.Errorf("%+v: %v %s", tt.result, a.header, a.body)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"github.com/actionflows/lifeline/storage"
 )
@@ -99,7 +100,7 @@ func (s *subscriber) replay(cursor storage.Cursor, first bool) {
 	case <-s.ctx.Done():
 		return
 	}
-	seen := make(map[storage.Producer]uint64)
+	seen, withheld := make(map[storage.Producer]uint64), false
 	for {
 		page, err := s.readPage(cursor)
 		if s.ctx.Err() != nil {
@@ -111,12 +112,15 @@ func (s *subscriber) replay(cursor storage.Cursor, first bool) {
 		}
 		s.open(cursor, page, first)
 		first = false
-		if s.sendPage(page) != nil {
+		entries := sendable(page)
+		withheld = withheld || len(entries) < len(page.Entries)
+		page.Entries = entries
+		if s.sendPage(entries) != nil {
 			return
 		}
 		cursor = page.Cursor
 		note(seen, page)
-		if !page.HasMore && s.goLive(page, seen) {
+		if !page.HasMore && s.goLive(page, seen, withheld) {
 			return
 		}
 	}
@@ -159,17 +163,29 @@ func (s *subscriber) open(cursor storage.Cursor, page storage.LogPage, first boo
 	}
 }
 
-// sendPage sends the entries of a page, each with the cursor of this reader.
-func (s *subscriber) sendPage(page storage.LogPage) error {
+// sendable leaves out what a degraded page shows without saying, by its cursor,
+// that the reader has what lies before it. He gets it in its place, once that can be
+// read: now it would come before its publisher's earlier events, and then again.
+func sendable(page storage.LogPage) []storage.LogEntry {
+	if !page.Degraded {
+		return page.Entries
+	}
+	return slices.DeleteFunc(slices.Clone(page.Entries), func(e storage.LogEntry) bool {
+		return !e.Cursor.Saw(e.Link) && (e.Pending || e.Cursor.Pos != e.Pos)
+	})
+}
+
+// sendPage sends entries, each with the cursor of this reader.
+func (s *subscriber) sendPage(entries []storage.LogEntry) error {
 	var c chunk
-	for i, e := range page.Entries {
+	for i, e := range entries {
 		d := entryDelivery(e.Cursor.Epoch, e)
 		if c.b == nil {
-			c.b = make([]byte, 0, min(replayChunk, (len(page.Entries)-i)*(len(d.data)+frameOverhead))+len(d.data)+frameOverhead)
+			c.b = make([]byte, 0, min(replayChunk, (len(entries)-i)*(len(d.data)+frameOverhead))+len(d.data)+frameOverhead)
 		}
 		c.b = appendDelivery(c.b, s.enc, s.topic.quoted, d, e.Cursor.String())
 		c.frames++
-		if len(c.b) >= replayChunk || i == len(page.Entries)-1 {
+		if len(c.b) >= replayChunk || i == len(entries)-1 {
 			if err := s.out.pushWait(s.ctx, c); err != nil {
 				return err
 			}
@@ -195,7 +211,7 @@ func note(seen map[storage.Producer]uint64, page storage.LogPage) {
 
 // goLive ends a replay that has reached the head with page; false: it must go on
 // reading, because not all that was delivered meanwhile could be kept.
-func (s *subscriber) goLive(page storage.LogPage, seen map[storage.Producer]uint64) bool {
+func (s *subscriber) goLive(page storage.LogPage, seen map[storage.Producer]uint64, withheld bool) bool {
 	t := s.topic
 	t.hub.at("joining")
 	t.mu.Lock()
@@ -210,7 +226,8 @@ func (s *subscriber) goLive(page storage.LogPage, seen map[storage.Producer]uint
 		return false
 	}
 	s.setMode(modeOwn)
-	s.cursor, s.seen, s.degraded = page.Cursor, maps.Clone(seen), page.Degraded
+	s.cursor, s.seen, s.degraded = page.Cursor, maps.Clone(seen), page.Degraded || withheld
+	s.withheld = withheld
 	for _, d := range kept {
 		if s.takeOwn(d); s.mode != modeOwn {
 			return true // others lie before it: the next replay is on its way

@@ -110,6 +110,11 @@ type pageTail struct {
 	Degraded    bool   `json:"degraded,omitempty"`
 }
 
+// degradedTail is all that follows the recent events, while storage is degraded.
+type degradedTail struct {
+	Degraded bool `json:"degraded"`
+}
+
 // read answers GET /api/events/:sessionId.
 func (s *Site) read(w http.ResponseWriter, r *http.Request, session string, q query) {
 	lq, problem := q.page(storage.DefaultPage)
@@ -155,7 +160,12 @@ func (s *Site) recentSince(w http.ResponseWriter, r *http.Request, session strin
 	for len(page.Entries) > 0 && page.Entries[0].Received.Before(cutoff) {
 		page.Entries = page.Entries[1:]
 	}
-	s.writePage(w, r, pageHead{SessionID: session, CutoffTime: cutoff.UTC().Format(receivedTime)}, page, nil)
+	head := pageHead{SessionID: session, CutoffTime: cutoff.UTC().Format(receivedTime)}
+	if page.Degraded {
+		s.writePage(w, r, head, page, degradedTail{true})
+		return
+	}
+	s.writePage(w, r, head, page, nil)
 }
 
 // writePage answers with the members of head, the events as they are stored, and

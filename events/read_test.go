@@ -174,6 +174,25 @@ func TestWritePage(t *testing.T) {
 	}
 }
 
+// Every kind of page says that it is what this server knows by itself.
+func TestPagesDegraded(t *testing.T) {
+	for _, degraded := range []bool{false, true} {
+		s := newTestSite(t, func(_ *Site, b *siteBackend, _ *Config) {
+			b.read = func(context.Context, storage.LogQuery) (storage.LogPage, error) {
+				e := storage.LogEntry{Data: []byte("{}"), Received: time.Now(), Pending: true}
+				return storage.LogPage{Entries: []storage.LogEntry{e}, Degraded: degraded}, nil
+			}
+		})
+		for _, path := range []string{"/api/events/s", "/api/events/s/recent", "/api/events/poll/s"} {
+			a := s.do("GET", path, "")
+			v := a.json(t)
+			if v["count"] != 1.0 || (v["degraded"] == true) != degraded || (a.header.Get("Lifeline-Degraded") == "true") != degraded {
+				t.Errorf("%s, degraded %v: %v %s", path, degraded, a.header, a.body)
+			}
+		}
+	}
+}
+
 // The same in the other order of sizes, where a buffer could be reused wrongly.
 func TestJoiner(t *testing.T) {
 	for _, sizes := range [][]int{{joinSize + 1, 1, 1}, {1, joinSize}, {joinSize - 1, 1, 1}, {0}, {joinSize, joinSize, 2}} {

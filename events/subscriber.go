@@ -65,6 +65,7 @@ type subscriber struct {
 	cursor   storage.Cursor              // in modeOwn
 	seen     map[storage.Producer]uint64 // in modeOwn: numbers its replay has shown
 	degraded bool                        // in modeOwn: the replay was incomplete
+	withheld bool                        // in modeOwn: and left out what it could not place
 	kept     []*delivery                 // in modeJoining
 	keptSize int
 	overflow bool // something was not kept
@@ -85,7 +86,7 @@ func (s *subscriber) setMode(m subscriberMode) {
 	}
 	s.mode = m
 	if m != modeOwn {
-		s.seen, s.degraded = nil, false
+		s.seen, s.degraded, s.withheld = nil, false, false
 	}
 }
 
@@ -153,7 +154,7 @@ func (s *subscriber) takeOwn(d *delivery) {
 	}
 	saw := s.cursor.Saw(d.link) || d.link.Number != 0 && s.seen[d.link.Producer] >= d.link.Number
 	if d.byNumber() {
-		if saw {
+		if saw || s.degraded && !s.hasBefore(d) {
 			return
 		}
 		s.cursor = s.cursor.With(d.link)
@@ -171,6 +172,15 @@ func (s *subscriber) takeOwn(d *delivery) {
 	if !saw && !s.wasTold(d) {
 		s.out.push(appendDelivery(nil, s.enc, s.topic.quoted, d, s.cursor.String()))
 	}
+}
+
+// hasBefore reports whether the subscriber, whose replay was incomplete, is known
+// to have the events of d's producer before d. If not, a part for d would say that
+// he does, and he would never get them; the replay after the outage has them all.
+func (s *subscriber) hasBefore(d *delivery) bool {
+	at, before := s.topic.cursor, storage.Link{Producer: d.link.Producer, Number: d.link.Number - 1}
+	return before.Number == 0 || s.cursor.Saw(before) || s.seen[before.Producer] >= before.Number ||
+		!s.withheld && s.cursor.Epoch != 0 && s.cursor.Epoch == at.Epoch && s.cursor.Pos.Micros >= at.Pos.Micros
 }
 
 // delay is how long a replay should wait that would find as little as the last.

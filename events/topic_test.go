@@ -176,6 +176,30 @@ func TestTopicPending(t *testing.T) {
 	}
 }
 
+// What storage has mirrored of other nodes is delivered during the outage, in its
+// place, also behind an event that was delivered while it was pending.
+func TestTopicMirror(t *testing.T) {
+	b := newFake()
+	h := newTestHub(t, b)
+	f := live(t, h)
+	publishEvent(t, h, "1")
+	b.set(func() { b.down, b.mirror = true, true }) // unannounced, so the topic reads again
+	publishEvent(t, h, "2")
+	f.events("1", "2")
+	b.ship()
+	b.remote(testSession, storage.NewProducer(), "other")
+	h.topic(testSession).catchUp()
+	got := f.events("1", "2", "other")
+	if c := parseCursor(t, got[2].Cursor); c.Pos.Seq != 3 || got[2].Pending {
+		t.Errorf("cursor %s", c)
+	}
+	publishEvent(t, h, "3")
+	f.events("1", "2", "other", "3")
+	b.setDown(false)
+	publishEvent(t, h, "4")
+	f.events("1", "2", "other", "3", "4")
+}
+
 // Other nodes' events that the log places among ours come when it can be read.
 func TestTopicPendingAmongOthers(t *testing.T) {
 	b := newFake()

@@ -3,6 +3,7 @@ package disk
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -174,7 +175,7 @@ func BenchmarkRead(b *testing.B) {
 // driver died.
 func BenchmarkOpen(b *testing.B) {
 	d := open(b, Options{})
-	dir := d.opener.dir
+	dir := d.opener.Dir
 	fill(b, d, "e", million, 0)
 	if err := d.Close(); err != nil {
 		b.Fatal(err)
@@ -183,7 +184,7 @@ func BenchmarkOpen(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				if dirty {
-					if err := d.opener.mark(); err != nil {
+					if err := os.WriteFile(d.opener.Marker(), nil, 0o600); err != nil {
 						b.Fatal(err)
 					}
 				}

@@ -61,7 +61,7 @@ func TestMaxSize(t *testing.T) {
 // states counts the logs that the file knows.
 func states(t *testing.T, d *Driver) (n int) {
 	t.Helper()
-	err := d.file.Load().db.View(func(tx *bbolt.Tx) error {
+	err := d.file.Load().DB.View(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketLogs).ForEachBucket(func([]byte) error { n++; return nil })
 	})
 	if err != nil {
@@ -140,7 +140,7 @@ func TestMaxAgeTrims(t *testing.T) {
 		t.Fatalf("%d entries of 20 are answered", n)
 	}
 	trimmed := 0
-	err := d.file.Load().db.View(func(tx *bbolt.Tx) error {
+	err := d.file.Load().DB.View(func(tx *bbolt.Tx) error {
 		return logBucket(tx, "e").ForEach(func(k, v []byte) error {
 			if len(k) == 8 && v[0] == kindTrimmed {
 				trimmed++
@@ -183,7 +183,7 @@ func TestDedupWindowIsBounded(t *testing.T) {
 		}
 	}
 	n := 0
-	err := d.file.Load().db.View(func(tx *bbolt.Tx) error {
+	err := d.file.Load().DB.View(func(tx *bbolt.Tx) error {
 		return logBucket(tx, "e").ForEach(func([]byte, []byte) error { n++; return nil })
 	})
 	if err != nil || n < storage.DedupWindow || n > storage.DedupWindow*5/4+1 {

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/internal/boltfile"
 	"github.com/actionflows/lifeline/storage/internal/sequence"
 )
 
@@ -133,8 +134,8 @@ var errNothing = errors.New("nothing to commit")
 func (c *committer) commit(batch []*request) error {
 	f := c.file.Load()
 	c.written = false
-	err := guard(func() error {
-		return f.db.Update(func(tx *bbolt.Tx) error {
+	err := boltfile.Guard(func() error {
+		return f.DB.Update(func(tx *bbolt.Tx) error {
 			if err := c.begin(f, tx); err != nil {
 				return err
 			}

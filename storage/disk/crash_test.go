@@ -302,7 +302,7 @@ func killedChild(t *testing.T, dir string, after time.Duration) (lines []string)
 func TestMarker(t *testing.T) {
 	dir := t.TempDir()
 	killedChild(t, dir, 10*time.Millisecond)
-	if len(glob(t, dir, markerName)) != 1 {
+	if len(glob(t, dir, fileName+".open")) != 1 {
 		t.Fatal("no marker after a kill")
 	}
 	log, logged := observed()
@@ -313,7 +313,7 @@ func TestMarker(t *testing.T) {
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if len(glob(t, dir, markerName)) != 0 {
+	if len(glob(t, dir, fileName+".open")) != 0 {
 		t.Fatal("the marker is there after Close")
 	}
 }

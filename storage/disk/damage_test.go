@@ -167,7 +167,7 @@ func TestDamagedLogIsDropped(t *testing.T) {
 			}
 			// The committer knows the log from before; another driver does not.
 			spoil(t, d, bucketLogs, "e", k)
-			dir := d.opener.dir
+			dir := d.opener.Dir
 			if err := d.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -206,7 +206,7 @@ func TestDamagedEntryIsNotTrimmed(t *testing.T) {
 			t.Fatal(result.Err)
 		}
 	}
-	dir := d.opener.dir
+	dir := d.opener.Dir
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}

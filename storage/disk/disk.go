@@ -74,7 +74,6 @@ var _ storage.Driver = (*Driver)(nil)
 // large; a corrupt one is set aside as lifeline.db.corrupt-<time>.
 func Open(o Options) (*Driver, error) {
 	d := &Driver{
-		opener:  opener{dir: o.Dir, log: o.Logger, openFile: o.openFile},
 		log:     o.Logger,
 		maxSize: o.MaxSize,
 		now:     o.now,
@@ -84,16 +83,13 @@ func Open(o Options) (*Driver, error) {
 	}
 	if d.log == nil {
 		d.log = zap.NewNop()
-		d.opener.log = d.log
 	}
+	d.opener = newOpener(o.Dir, d.log, o.openFile)
 	if d.maxSize <= 0 {
 		d.maxSize = DefaultMaxSize
 	}
 	if d.now == nil {
 		d.now = time.Now
-	}
-	if d.opener.openFile == nil {
-		d.opener.openFile = os.OpenFile
 	}
 	d.life, d.end = context.WithCancel(context.Background())
 	f, err := d.opener.open(false)
@@ -197,9 +193,9 @@ func (d *Driver) closeFile() error {
 	}
 	var err error
 	if !d.suspect.Load() {
-		err = d.opener.unmark()
+		err = d.opener.Unmark()
 	}
-	if err := errors.Join(err, f.db.Close()); err != nil {
+	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("close disk storage: %w", err)
 	}
 	return nil
@@ -207,6 +203,6 @@ func (d *Driver) closeFile() error {
 
 // space measures the file at the beginning of a write transaction.
 func (f *file) space(tx *bbolt.Tx) int64 {
-	s := f.db.Stats()
-	return tx.Size() - int64(s.FreePageN+s.PendingPageN)*int64(f.db.Info().PageSize)
+	s := f.DB.Stats()
+	return tx.Size() - int64(s.FreePageN+s.PendingPageN)*int64(f.DB.Info().PageSize)
 }

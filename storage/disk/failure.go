@@ -2,8 +2,6 @@ package disk
 
 import (
 	"errors"
-	"io/fs"
-	"strings"
 	"syscall"
 	"time"
 
@@ -11,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/internal/boltfile"
 )
 
 // Attempts to reopen a file after an error are this far apart.
@@ -22,33 +21,14 @@ const (
 // retryFull is when to try again on a full disk: people must make room.
 const retryFull = 5 * time.Second
 
-// isFull reports whether a write failed for want of space. bbolt passes some
-// errors on as text only.
-func isFull(err error) bool {
-	for _, full := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT, syscall.EFBIG} {
-		if errors.Is(err, full) || strings.Contains(err.Error(), full.Error()) {
-			return true
-		}
-	}
-	return false
-}
-
-// isHarmless reports whether a failed commit has left the file as it was: the
-// disk was full when a page was to be written, before anything was synced.
-// After a failed fsync nobody knows what the disk has.
-func isHarmless(err error) bool {
-	var write *fs.PathError
-	return isFull(err) && errors.As(err, &write) && write.Op == "write"
-}
-
 func unavailable(err error) *storage.UnavailableError {
 	u := &storage.UnavailableError{Reason: "writing to the disk failed", RetryAfter: time.Second, Err: err}
 	switch {
-	case isFull(err):
+	case boltfile.IsFull(err):
 		u.Reason, u.RetryAfter = "the disk is full", retryFull
 	case errors.Is(err, syscall.EROFS):
 		u.Reason = "the disk is read-only"
-	case errors.Is(err, errPanic):
+	case errors.Is(err, boltfile.ErrPanic):
 		u.Reason = "the event file cannot be read"
 	}
 	return u
@@ -67,7 +47,7 @@ func (d *Driver) readFailed(err error) error {
 	switch {
 	case errors.Is(err, bolterrors.ErrDatabaseNotOpen), errors.Is(err, bolterrors.ErrInvalidMapping):
 		return d.unavailable()
-	case errors.Is(err, errPanic):
+	case errors.Is(err, boltfile.ErrPanic):
 		d.suspect.Store(true)
 		d.log.Error("reading the event file failed; it will be checked when it is opened next", zap.Error(err))
 		return unavailable(err)
@@ -86,7 +66,7 @@ func (c *committer) failed(err error) error {
 	switch {
 	case errors.Is(err, errDamaged):
 		c.log.Error("commit failed at a damaged record", zap.Error(err))
-	case isHarmless(err):
+	case boltfile.IsHarmless(err):
 		if !c.refused {
 			c.log.Error("disk is full: nothing is accepted until there is room; reads go on", zap.Error(err))
 		}
@@ -110,10 +90,10 @@ func (c *committer) succeeded() {
 func (c *committer) giveUp(err error, u *storage.UnavailableError) {
 	c.cause.Store(u)
 	f := c.file.Swap(nil)
-	if errors.Is(err, errPanic) {
-		f.abandon() // bbolt may have kept its locks
+	if errors.Is(err, boltfile.ErrPanic) {
+		f.Abandon() // bbolt may have kept its locks
 	} else {
-		f.close()
+		_ = f.Close()
 	}
 	c.pause = minPause
 	c.retry = time.NewTimer(c.pause)

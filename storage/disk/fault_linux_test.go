@@ -3,82 +3,21 @@ package disk
 import (
 	"errors"
 	"fmt"
-	"os"
-	"sync"
-	"syscall"
 	"testing"
 
+	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
 	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/internal/boltfile"
+	"github.com/actionflows/lifeline/storage/internal/boltfile/boltfiletest"
 )
 
-// faulty is a file whose descriptor a test can turn into that of a device, so
-// that the system calls of a commit fail for real.
-type faulty struct {
-	t     *testing.T
-	mu    sync.Mutex
-	file  *os.File
-	saved int // the descriptor that belongs to file
-	fail  error
-}
-
-func (f *faulty) open(name string, flag int, mode os.FileMode) (*os.File, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.fail != nil {
-		return nil, f.fail
-	}
-	file, err := os.OpenFile(name, flag, mode)
-	f.file = file
-	return file, err
-}
-
-// become lets all further calls on the open file go to a device. On /dev/full
-// writes fail with ENOSPC; on /dev/null they succeed and fdatasync fails.
-func (f *faulty) become(device string) {
-	f.t.Helper()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	dev, err := os.OpenFile(device, os.O_RDWR, 0)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	defer dev.Close()
-	fd := int(f.file.Fd())
-	if f.saved, err = syscall.Dup(fd); err != nil {
-		f.t.Fatal(err)
-	}
-	if err := syscall.Dup3(int(dev.Fd()), fd, syscall.O_CLOEXEC); err != nil {
-		f.t.Fatal(err)
-	}
-}
-
-// restore gives the open file its own descriptor back.
-func (f *faulty) restore() {
-	f.t.Helper()
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if err := syscall.Dup3(f.saved, int(f.file.Fd()), syscall.O_CLOEXEC); err != nil {
-		f.t.Fatal(err)
-	}
-	_ = syscall.Close(f.saved)
-}
-
-// release gives up the saved descriptor, and with it the file's lock.
-func (f *faulty) release() { _ = syscall.Close(f.saved) }
-
-func (f *faulty) set(err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.fail = err
-}
-
-func openFaulty(t *testing.T) (*Driver, *faulty, func(level zapcore.Level) int) {
+func openFaulty(t *testing.T) (*Driver, *boltfiletest.Disk, func(level zapcore.Level) int) {
 	t.Helper()
-	f := &faulty{t: t}
+	f := boltfiletest.NewDisk(t)
 	log, logged := observed()
-	d := open(t, Options{Logger: log, openFile: f.open})
+	d := open(t, Options{Logger: log, openFile: f.Open})
 	warm(t, d)
 	return d, f, func(level zapcore.Level) int { return logged.FilterLevelExact(level).Len() }
 }
@@ -122,14 +61,14 @@ func TestDiskFullOperations(t *testing.T) {
 			d, f, _ := openFaulty(t)
 			must(t, d, o.before...)
 			warm(t, d)
-			f.become("/dev/full")
+			f.Fill()
 			for range 3 {
 				wantUnavailable(t, add(t, d, o.op).Err, "the disk is full")
 			}
 			if o.done(t, d) {
 				t.Fatal("what was refused can be read")
 			}
-			f.restore()
+			f.Restore()
 			if r := must(t, d, o.op); r.Duplicate {
 				t.Fatalf("answer is %+v", r)
 			}
@@ -148,15 +87,15 @@ func TestFsyncErrorOperations(t *testing.T) {
 			d, f, _ := openFaulty(t)
 			must(t, d, o.before...)
 			warm(t, d)
-			f.become("/dev/null")
-			f.set(errors.New("no disk"))
+			f.FailSync()
+			f.Refuse(errors.New("no disk"))
 			for range 2 {
 				wantUnavailable(t, add(t, d, o.op).Err, "writing to the disk failed")
 			}
 			_, err := d.Get(t.Context(), "x", "a")
 			wantUnavailable(t, err, "writing to the disk failed")
-			f.release()
-			f.set(nil)
+			f.Release()
+			f.Refuse(nil)
 			eventually(t, "the file is open again", func() bool { return d.Health(t.Context()) == nil })
 			if o.done(t, d) {
 				t.Fatal("what was refused can be read")
@@ -174,7 +113,7 @@ func TestTakeFails(t *testing.T) {
 	d, f, _ := openFaulty(t)
 	must(t, d, &storage.Push{Queue: "q", ID: "a"})
 	warm(t, d)
-	f.become("/dev/full")
+	f.Fill()
 	for range 3 {
 		items, err := d.Take(t.Context(), "q", 0)
 		wantUnavailable(t, err, "the disk is full")
@@ -182,17 +121,17 @@ func TestTakeFails(t *testing.T) {
 			t.Fatalf("items are %+v", items)
 		}
 	}
-	f.restore()
+	f.Restore()
 	if ids := takeAll(t, d, "q"); len(ids) != 1 {
 		t.Fatalf("items are %q", ids)
 	}
 	must(t, d, &storage.Push{Queue: "q", ID: "b"})
-	f.become("/dev/null")
-	f.set(errors.New("no disk"))
+	f.FailSync()
+	f.Refuse(errors.New("no disk"))
 	_, err := d.Take(t.Context(), "q", 0)
 	wantUnavailable(t, err, "writing to the disk failed")
-	f.release()
-	f.set(nil)
+	f.Release()
+	f.Refuse(nil)
 	eventually(t, "the file is open again", func() bool { return d.Health(t.Context()) == nil })
 	if ids := takeAll(t, d, "q"); len(ids) != 1 || ids[0] != "b" {
 		t.Fatalf("items are %q", ids)
@@ -216,7 +155,7 @@ func warm(t *testing.T, d *Driver) {
 func TestDiskFull(t *testing.T) {
 	d, f, logged := openFaulty(t)
 	mustAdd(t, d, "e", "before")
-	f.become("/dev/full")
+	f.Fill()
 	for range 3 {
 		r := add(t, d, &storage.Append{Log: "e", ID: "refused"})
 		wantUnavailable(t, r.Err, "the disk is full")
@@ -231,7 +170,7 @@ func TestDiskFull(t *testing.T) {
 	if n := logged(zapcore.ErrorLevel); n != 1 {
 		t.Fatalf("%d errors were logged", n)
 	}
-	f.restore()
+	f.Restore()
 	if c := mustAdd(t, d, "e", "refused"); c.Pos.Seq != 2 {
 		t.Fatalf("position is %s", c)
 	}
@@ -243,8 +182,8 @@ func TestDiskFull(t *testing.T) {
 func TestFsyncError(t *testing.T) {
 	d, f, logged := openFaulty(t)
 	before := mustAdd(t, d, "e", "before")
-	f.set(errors.New("no disk"))
-	f.become("/dev/null")
+	f.Refuse(errors.New("no disk"))
+	f.FailSync()
 	const reason = "writing to the disk failed"
 	wantUnavailable(t, add(t, d, &storage.Append{Log: "e", ID: "lost"}).Err, reason)
 	// The file is closed now: nothing is accepted and nothing can be read.
@@ -253,8 +192,8 @@ func TestFsyncError(t *testing.T) {
 	_, err := d.ReadLog(t.Context(), "e", storage.LogQuery{})
 	wantUnavailable(t, err, reason)
 	eventually(t, "an attempt to reopen failed", func() bool { return logged(zapcore.WarnLevel) > 0 })
-	f.release()
-	f.set(nil)
+	f.Release()
+	f.Refuse(nil)
 	eventually(t, "the file is open again", func() bool { return d.Health(t.Context()) == nil })
 	page, err := d.ReadLog(t.Context(), "e", storage.LogQuery{After: &before})
 	if err != nil || page.Gap || len(page.Entries) != 0 {
@@ -269,17 +208,17 @@ func TestFsyncError(t *testing.T) {
 func TestCloseAfterFsyncError(t *testing.T) {
 	d, f, _ := openFaulty(t)
 	mustAdd(t, d, "e", "before")
-	f.set(errors.New("no disk"))
-	f.become("/dev/null")
+	f.Refuse(errors.New("no disk"))
+	f.FailSync()
 	if err := add(t, d, &storage.Append{Log: "e", ID: "lost"}).Err; err == nil {
 		t.Fatal("acknowledged without fsync")
 	}
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f.release()
+	f.Release()
 	log, logged := observed()
-	next := open(t, Options{Dir: d.opener.dir, Logger: log})
+	next := open(t, Options{Dir: d.opener.Dir, Logger: log})
 	if logged.FilterMessageSnippet("checked").Len() != 1 {
 		t.Fatal("the file was not checked")
 	}
@@ -292,20 +231,21 @@ func TestCloseAfterFsyncError(t *testing.T) {
 func TestUpgradeLater(t *testing.T) {
 	dir := t.TempDir()
 	format1(t, dir)
-	faulty := &faulty{t: t}
-	o := opener{dir: dir, openFile: faulty.open}
-	f, err := o.lock()
+	disk := boltfiletest.NewDisk(t)
+	o := newOpener(dir, zap.NewNop(), disk.Open)
+	f := &file{}
+	_, _, err := o.Open(false, func(opened *boltfile.File) error {
+		f.File = opened
+		disk.Fill()
+		defer disk.Restore()
+		return o.prepare(f)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	faulty.become("/dev/full")
-	if err := o.prepare(f); err != nil {
-		t.Fatal(err)
-	}
-	faulty.restore()
 	d := open(t, Options{})
 	mine := d.file.Swap(f)
-	t.Cleanup(mine.close)
+	t.Cleanup(func() { _ = mine.Close() })
 	if _, err := d.Get(t.Context(), "c", "a"); err == nil {
 		t.Fatal("found a document in a file of format 1")
 	}

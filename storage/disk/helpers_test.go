@@ -67,7 +67,7 @@ func must(t testing.TB, d *Driver, ops ...storage.Op) (r storage.Result) {
 // update changes the file behind the driver's back.
 func update(t testing.TB, d *Driver, fn func(tx *bbolt.Tx) error) {
 	t.Helper()
-	if err := d.file.Load().db.Update(fn); err != nil {
+	if err := d.file.Load().DB.Update(fn); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -75,7 +75,7 @@ func update(t testing.TB, d *Driver, fn func(tx *bbolt.Tx) error) {
 // keys counts the keys in the buckets below a root, and those of the root.
 func keys(t testing.TB, d *Driver, root []byte) (n int) {
 	t.Helper()
-	err := d.file.Load().db.View(func(tx *bbolt.Tx) error {
+	err := d.file.Load().DB.View(func(tx *bbolt.Tx) error {
 		b := tx.Bucket(root)
 		return b.ForEach(func(k, v []byte) error {
 			if v != nil {

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/internal/boltfile"
 )
 
 const (
@@ -252,8 +253,8 @@ func (d *Driver) scan() (logs []found) {
 			return nil
 		}
 		var chunk []found
-		err := guard(func() error {
-			return f.db.View(func(tx *bbolt.Tx) error {
+		err := boltfile.Guard(func() error {
+			return f.DB.View(func(tx *bbolt.Tx) error {
 				chunk, from = scanFrom(tx.Bucket(bucketLogs), from)
 				return nil
 			})

@@ -42,6 +42,6 @@ func TestConformance(t *testing.T) {
 			if err := d.Close(); err != nil {
 				t.Fatal(err)
 			}
-			return open(t, Options{Dir: d.(*Driver).opener.dir})
+			return open(t, Options{Dir: d.(*Driver).opener.Dir})
 		}})
 }

@@ -1,7 +1,6 @@
 package disk
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -27,7 +26,7 @@ func TestModes(t *testing.T) {
 
 func TestSecondOpen(t *testing.T) {
 	d := open(t, Options{})
-	dir := d.opener.dir
+	dir := d.opener.Dir
 	_, err := Open(Options{Dir: dir})
 	for _, part := range []string{dir, "in use", fmt.Sprint(os.Getpid())} {
 		if err == nil || !strings.Contains(err.Error(), part) {
@@ -96,7 +95,7 @@ func TestCorruptFile(t *testing.T) {
 	for name, damage := range damage {
 		t.Run(name, func(t *testing.T) {
 			d := open(t, Options{})
-			dir := d.opener.dir
+			dir := d.opener.Dir
 			for i := range 200 {
 				mustAdd(t, d, fmt.Sprint("e", i%5), fmt.Sprint(i))
 			}
@@ -109,7 +108,7 @@ func TestCorruptFile(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			write(t, filepath.Join(dir, markerName), nil) // a dirty start
+			write(t, filepath.Join(dir, fileName+".open"), nil) // a dirty start
 
 			log, logged := observed()
 			d = open(t, Options{Dir: dir, Logger: log})
@@ -124,23 +123,6 @@ func TestCorruptFile(t *testing.T) {
 				t.Fatalf("cursor is %s", c)
 			}
 		})
-	}
-}
-
-// A file that lost its end is recognised before anything behind it is read, which
-// would kill the process.
-func TestCheckTruncated(t *testing.T) {
-	d := open(t, Options{})
-	for i := range 200 {
-		mustAdd(t, d, fmt.Sprint("e", i), fmt.Sprint(i))
-	}
-	f := d.file.Load()
-	if err := f.check(); err != nil {
-		t.Fatal(err)
-	}
-	truncate(t, f.os.Name(), 4*4096)
-	if err := f.check(); !errors.Is(err, errCorrupt) {
-		t.Fatalf("error is %v", err)
 	}
 }
 
@@ -160,23 +142,9 @@ func TestDataIsCopied(t *testing.T) {
 	}
 }
 
-// Two files set aside at once get two names.
-func TestSetAsideNeverOverwrites(t *testing.T) {
-	o := opener{dir: t.TempDir()}
-	seen := make(map[string]bool)
-	for range 20 {
-		name, err := o.freeName()
-		if err != nil || seen[name] {
-			t.Fatalf("%s, %v", name, err)
-		}
-		seen[name] = true
-		write(t, name, nil)
-	}
-}
-
 func TestNewerFormat(t *testing.T) {
 	d := open(t, Options{})
-	dir := d.opener.dir
+	dir := d.opener.Dir
 	if err := d.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/internal/boltfile"
 )
 
 // view reads what was committed last; it does not wait for the committer.
@@ -23,7 +24,7 @@ func (d *Driver) view(ctx context.Context, fn func(tx *bbolt.Tx) error) error {
 	if f == nil {
 		return d.unavailable()
 	}
-	err = guard(func() error { return f.db.View(fn) })
+	err = boltfile.Guard(func() error { return f.DB.View(fn) })
 	if err != nil && !errors.Is(err, storage.ErrNotFound) {
 		return d.readFailed(err)
 	}

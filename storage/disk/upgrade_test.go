@@ -34,7 +34,7 @@ func format1(t *testing.T, dir string) {
 
 func format(t *testing.T, d *Driver) (v byte) {
 	t.Helper()
-	err := d.file.Load().db.View(func(tx *bbolt.Tx) error {
+	err := d.file.Load().DB.View(func(tx *bbolt.Tx) error {
 		v = tx.Bucket(bucketMeta).Get(keyFormat)[0]
 		return nil
 	})

@@ -2,7 +2,6 @@ package resilient
 
 import (
 	"testing"
-	"time"
 
 	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/storage"
@@ -25,18 +24,28 @@ func newBreaker(t *testing.T) *breaker.Breaker {
 var wrappers = map[string]func(t *testing.T, d storage.Driver) storage.Driver{
 	"journaled": func(t *testing.T, d storage.Driver) storage.Driver {
 		t.Helper()
-		// A busy machine is not what is tested: everything must reach the driver.
-		j, err := NewJournaled(JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{newBreaker(t)}, BatchTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return j
+		return journaled(t, d, "")
+	},
+	"journaled on disk": func(t *testing.T, d storage.Driver) storage.Driver {
+		t.Helper()
+		return journaled(t, d, t.TempDir())
 	},
 	"guarded": func(t *testing.T, d storage.Driver) storage.Driver {
 		t.Helper()
 		return NewGuarded(GuardedConfig{Driver: d, Breaker: newBreaker(t)})
 	},
 	"bare": func(_ *testing.T, d storage.Driver) storage.Driver { return NewBare(d) },
+}
+
+func journaled(t *testing.T, d storage.Driver, dir string) storage.Driver {
+	t.Helper()
+	cfg := JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{newBreaker(t)}, Dir: dir}
+	patient(&cfg)
+	j, err := NewJournaled(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
 }
 
 func TestConformance(t *testing.T) {

@@ -240,8 +240,8 @@ func (c *documents) written(names []string) *uint64 {
 	var h maphash.Hash
 	h.SetSeed(c.seed)
 	for _, name := range names {
-		h.WriteString(name)
-		h.WriteByte(0)
+		_, _ = h.WriteString(name) // never fails
+		_ = h.WriteByte(0)
 	}
 	return &c.changes[h.Sum64()%uint64(len(c.changes))]
 }

@@ -316,16 +316,18 @@ func (c *documents) count(s *cachedScope, name string, fields map[string]int64, 
 	c.holdTop(t)
 }
 
-// takes reports whether it is known what becomes of the ranking. One without any
-// member tells nothing of the scope: there may be some that are not ranked yet.
+// takes reports whether it is known what becomes of the ranking; nil fields are those
+// of a deletion. A ranking without any member tells nothing of the scope: there may be
+// some that are not ranked yet. And a member may stay in it that an Add has left
+// without fields.
 func (t *cachedTop) takes(name string, fields map[string]int64, by string, sent uint64) bool {
-	if len(fields) == 0 { // it leaves
+	if fields == nil {
 		return t.read <= sent || !slices.Contains(t.names, name)
 	}
 	if t.by == "" {
 		t.by = by
 	}
-	return t.read <= sent && by != "" && by == t.by && len(t.names) > 0
+	return t.read <= sent && by != "" && by == t.by && len(t.names) > 0 && len(fields) > 0
 }
 
 // cachedRank is a place in a ranking.

@@ -2,6 +2,7 @@ package resilient
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
@@ -33,7 +34,9 @@ func (d *cachedDocument) alive(now time.Time) bool { return d != nil && d.found 
 
 // wasAlive reports whether it was there when a write that was sent came to the
 // backend: no read has shown it since.
-func (d *cachedDocument) wasAlive(sent uint64, now time.Time) bool { return d.alive(now) && d.read <= sent }
+func (d *cachedDocument) wasAlive(sent uint64, now time.Time) bool {
+	return d.alive(now) && d.read <= sent
+}
 
 // forget takes the spans in which it stands with it: they cannot be answered.
 func (d *cachedDocument) forget(c *documents) {
@@ -116,8 +119,7 @@ func (c *documents) see(col *cachedCollection, id string, d storage.Document, fo
 // contradict forgets what is known of a document that another node has changed. Of
 // the lists only that of all documents is sure to have it still, if it is there.
 func (c *documents) contradict(doc *cachedDocument, found bool) {
-	for i := len(doc.spans) - 1; i >= 0; i-- {
-		s := doc.spans[i]
+	for _, s := range slices.Clone(doc.spans) {
 		if found && s.of.value == (indexValue{}) {
 			continue
 		}
@@ -299,8 +301,8 @@ func (c *documents) del(col *cachedCollection, op *storage.Del, sent uint64, now
 		return
 	}
 	if old != nil {
-		for i := len(old.spans) - 1; i >= 0; i-- {
-			old.spans[i].change(c, old, sent)
+		for _, s := range slices.Clone(old.spans) {
+			s.change(c, old, sent)
 		}
 	}
 	c.set(col, op.ID, cachedDocument{})

@@ -121,10 +121,10 @@ func (s *cachedSpan) change(c *documents, doc *cachedDocument, sent uint64) {
 
 // relist has a document that was written stand in the lists of its values only.
 func (c *documents) relist(doc *cachedDocument, sent uint64) {
-	for i := len(doc.spans) - 1; i >= 0; i-- {
-		v := doc.spans[i].of.value
+	for _, s := range slices.Clone(doc.spans) {
+		v := s.of.value
 		if value, has := doc.indexes[v.index]; v.index != "" && (!has || value != v.value) {
-			doc.spans[i].change(c, doc, sent)
+			s.change(c, doc, sent)
 		}
 	}
 	for _, v := range valuesOf(doc.indexes) {

@@ -121,10 +121,11 @@ func (j *Journaled) Scan(ctx context.Context, collection, index string, q storag
 	return overlayScan(docs, index, q, written), nil
 }
 
-// Counters implements [storage.Driver]. What this node has added and not sent yet
-// is counted.
+// Counters implements [storage.Driver]. What this node has added is counted: for
+// what is on its way to the backend the answer waits, as long as a read may take.
 func (j *Journaled) Counters(ctx context.Context, collection, scope string, q storage.CounterQuery) ([]storage.Counter, error) {
 	l := j.laneAt(&storage.Del{Collection: collection})
+	j.awaitSent(ctx, l, target{aCollection, collection})
 	unsent, err := j.writes(collection, func(e *entry) bool { return !e.sent })
 	if err != nil {
 		return nil, err
@@ -151,6 +152,41 @@ func (j *Journaled) Counters(ctx context.Context, collection, scope string, q st
 		return counters, nil
 	}
 	return overlayCounters(counters, scope, q, unsent), nil
+}
+
+// awaitSent waits until nothing acknowledged is on its way to a target, while its
+// lane works, for ReadTimeout at most.
+func (j *Journaled) awaitSent(ctx context.Context, l *lane, t target) {
+	ctx, cancel := context.WithTimeout(ctx, j.cfg.ReadTimeout)
+	defer cancel()
+	for ctx.Err() == nil && !l.isOpen() {
+		changed, opened := j.onItsWay(t)
+		if changed == nil {
+			return
+		}
+		select {
+		case <-changed:
+		case <-opened:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// onItsWay is closed when the last acknowledged entry that was sent to a target
+// changes; nil: there is none.
+func (j *Journaled) onItsWay(t target) (changed, opened <-chan struct{}) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	c := j.journal.chains[t]
+	if c == nil || c.lane.open {
+		return nil, nil
+	}
+	for _, e := range slices.Backward(c.pending()) {
+		if e.sent {
+			return e.changes(), c.lane.opened
+		}
+	}
+	return nil, nil
 }
 
 // writes are the acknowledged operations on a collection that are not in the

@@ -34,10 +34,13 @@ func crash(t *testing.T, dir string) string {
 }
 
 // next is a rig on the same backend whose journal is in dir.
-func (r *rig) next(dir string) *rig {
+func (r *rig) next(dir string, meets ...fault) *rig {
 	r.Helper()
 	return newRig(r.T, inDir(dir), func(c *JournaledConfig) {
 		f := c.Driver.(*faulty)
+		for _, x := range meets {
+			f.set(x)
+		}
 		_ = f.inner.Close()
 		f.inner = open{r.f.inner}
 	})
@@ -64,9 +67,8 @@ func TestPendingOutlivesAKill(t *testing.T) {
 		r.apply(bookmark("d", "u"), count("m", 7), push("i"))
 		left := crash(t, dir)
 
-		second := r.next(left)
+		second := r.next(left, fails)
 		defer second.end()
-		second.f.set(fails)
 		if page := second.read("a", storage.LogQuery{}); !slices.Equal(idsOfEntries(page), []string{"0", "1", "2"}) {
 			t.Fatalf("page before anything is stored is %v", idsOfEntries(page))
 		}

@@ -40,7 +40,7 @@ func shownBy(q storage.LogQuery, page storage.LogPage) (w window, ok bool) {
 	w.From, w.End = startBefore(w.Entries[0].Pos), w.Entries[end-start-1].Pos
 	c := q.After
 	if c != nil && start == 0 && w.From.Seq > 0 && !page.Gap && len(c.Parts) == 0 {
-		w.From.Micros = min(w.From.Micros, c.Pos.Micros) // nothing is between them
+		w.From.Micros = c.Pos.Micros // nothing is between them
 	}
 	return w, true
 }

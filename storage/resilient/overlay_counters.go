@@ -98,9 +98,12 @@ func (o *pendingCounters) answer(names []string, most int) []storage.Counter {
 			return cmp.Or(cmp.Compare(o.members[b][o.by], o.members[a][o.by]), cmp.Compare(a, b))
 		})
 	}
-	var counters []storage.Counter
-	for _, name := range names[:min(len(names), most)] {
-		counters = append(counters, storage.Counter{Member: name, Fields: maps.Clone(o.members[name])})
+	if len(names) == 0 {
+		return nil
+	}
+	counters := make([]storage.Counter, min(len(names), most))
+	for i := range counters {
+		counters[i] = storage.Counter{Member: names[i], Fields: maps.Clone(o.members[names[i]])}
 	}
 	return counters
 }

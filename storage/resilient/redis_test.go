@@ -16,7 +16,7 @@ import (
 	"github.com/actionflows/lifeline/storage/storagetest"
 )
 
-func connect(t *testing.T, url string) *Journaled {
+func connect(t *testing.T, url string, change ...func(*JournaledConfig)) *Journaled {
 	t.Helper()
 	b, err := breaker.New(breaker.Config{Name: "redis"})
 	if err != nil {
@@ -27,7 +27,11 @@ func connect(t *testing.T, url string) *Journaled {
 	if err != nil {
 		t.Fatal(err)
 	}
-	j, err := NewJournaled(JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{b}})
+	cfg := JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{b}}
+	for _, c := range change {
+		c(&cfg)
+	}
+	j, err := NewJournaled(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,8 +42,13 @@ func TestConformanceRedis(t *testing.T) {
 	s := redistest.Start(t)
 	storagetest.Run(t, func(t *testing.T) storage.Driver {
 		t.Helper()
-		return connect(t, s.URL())
+		return connect(t, s.URL(), patient)
 	})
+}
+
+// patient has a slow machine not taken for an outage.
+func patient(c *JournaledConfig) {
+	c.AckAfter, c.BatchTimeout, c.ReadTimeout = 10*time.Second, 5*time.Second, 5*time.Second
 }
 
 // load publishes from several goroutines until stop is called.

@@ -21,7 +21,7 @@ type File struct {
 
 // Check reads the whole file. What it finds wraps [ErrCorrupt].
 func (f *File) Check() error {
-	if err := f.checkSize(); err != nil {
+	if err := f.checkPages(); err != nil {
 		return err
 	}
 	return f.view(func(tx *bbolt.Tx) error {
@@ -33,6 +33,14 @@ func (f *File) Check() error {
 		}
 		return first
 	})
+}
+
+// checkPages reads where each page points to. What it finds wraps [ErrCorrupt].
+func (f *File) checkPages() error {
+	if err := f.checkSize(); err != nil {
+		return err
+	}
+	return f.view(func(tx *bbolt.Tx) error { return checkStructure(f.os, tx) })
 }
 
 // checkSize finds a file that lost its end: reading behind the end kills the process
@@ -74,6 +82,7 @@ func (f *File) Close() error {
 // Abandon gives up the lock without asking bbolt.
 func (f *File) Abandon() {
 	if f.os != nil {
+		unlock(f.os)
 		_ = f.os.Close()
 	}
 }

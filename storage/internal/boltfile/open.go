@@ -28,13 +28,16 @@ const (
 // ErrCorrupt is wrapped by what says that the file cannot be used any more.
 var ErrCorrupt = errors.New("the file is corrupt")
 
-// Opener opens one file of one directory. All fields but OpenFile are needed.
+// Opener opens one file of one directory. Dir, Name, What, Loss and Log are needed.
 type Opener struct {
 	Dir  string
 	Name string // of the file in Dir
 	What string // the file in messages: "event file"
 	Loss string // what a corrupt one means, at the end of a sentence: "history starts empty"
 	Log  *zap.Logger
+	// CheckPages checks where each page points to also when the file was closed in
+	// order: then damage cannot lead bbolt astray. It reads the whole file.
+	CheckPages bool
 	// OpenFile opens the file; nil is os.OpenFile. Tests replace it.
 	OpenFile func(string, int, os.FileMode) (*os.File, error)
 }
@@ -53,12 +56,13 @@ func (o Opener) Path() string { return filepath.Join(o.Dir, o.Name) }
 func (o Opener) Marker() string { return o.Path() + ".open" }
 
 // Open opens the file for this process alone, in a directory that is made if need
-// be. It is checked when it was not closed the last time; a corrupt one is set aside
-// and a new one begun. Last, prepare is run; what it answers is the answer, unless
-// it wraps [ErrCorrupt].
-func (o Opener) Open(prepare func(*File) error) (*File, Found, error) {
+// be. It is checked when it was not closed the last time, or with check; a corrupt
+// one is set aside and a new one begun. Last, prepare is run in a [Guard]: when it
+// panics or its error wraps [ErrCorrupt] the file is corrupt, another error is the
+// answer.
+func (o Opener) Open(check bool, prepare func(*File) error) (*File, Found, error) {
 	var found Found
-	f, err := o.open(&found, false, prepare)
+	f, err := o.open(&found, check, prepare)
 	if errors.Is(err, ErrCorrupt) {
 		if found.SetAside, err = o.setAside(f, err); err != nil {
 			return nil, found, err
@@ -73,8 +77,7 @@ func (o Opener) Open(prepare func(*File) error) (*File, Found, error) {
 	return f, found, nil
 }
 
-// Reopen opens and checks the file again after an error. A corrupt one stays where
-// it is.
+// Reopen is Open with check, but that a corrupt file stays where it is.
 func (o Opener) Reopen(prepare func(*File) error) (*File, error) {
 	var found Found
 	f, err := o.open(&found, true, prepare)
@@ -111,7 +114,10 @@ func (o Opener) open(found *Found, check bool, prepare func(*File) error) (*File
 }
 
 func (o Opener) examine(f *File, whole bool) error {
-	if !whole {
+	switch {
+	case !whole && o.CheckPages:
+		return f.checkPages()
+	case !whole:
 		return f.checkSize()
 	}
 	start := time.Now()

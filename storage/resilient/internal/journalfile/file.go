@@ -62,10 +62,10 @@ func Open(o Options) (*File, Contents, error) {
 	}
 	f := &File{log: o.Logger, opener: boltfile.Opener{
 		Dir: o.Dir, Name: fileName, What: "journal file", Loss: "what was pending in it is not delivered",
-		Log: o.Logger, OpenFile: o.OpenFile,
+		Log: o.Logger, CheckPages: true, OpenFile: o.OpenFile,
 	}}
 	var contents Contents
-	file, found, err := f.opener.Open(func(file *boltfile.File) (err error) {
+	file, found, err := f.opener.Open(false, func(file *boltfile.File) (err error) {
 		contents, err = f.prepare(file.DB)
 		return err
 	})
@@ -169,15 +169,19 @@ func (f *File) update(fn func(tx *bbolt.Tx) error) error {
 }
 
 // Replay calls fn for all records in the order of Seq, until it answers an error. A
-// record that cannot be decoded is logged, counted and skipped.
+// record that cannot be decoded is logged, counted and skipped. When the file is found
+// to be corrupt on the way, the error wraps [ErrLost].
 func (f *File) Replay(fn func(Record) error) error {
 	f.damaged = 0
 	for next, more := uint64(0), true; more; {
 		var records []Record
-		err := f.view(func(tx *bbolt.Tx) error {
-			records, next, more = f.page(tx, next)
-			return nil
+		err := f.view(func(tx *bbolt.Tx) (err error) {
+			records, next, more, err = f.page(tx, next)
+			return err
 		})
+		if errors.Is(err, boltfile.ErrPanic) {
+			err = fmt.Errorf("%w: %w", ErrLost, err)
+		}
 		if err != nil {
 			return fmt.Errorf("read the journal: %w", err)
 		}
@@ -195,13 +199,17 @@ func (f *File) Replay(fn func(Record) error) error {
 }
 
 // page answers the records from Seq on, and where the next page begins.
-func (f *File) page(tx *bbolt.Tx, from uint64) (records []Record, next uint64, more bool) {
-	size := 0
+func (f *File) page(tx *bbolt.Tx, from uint64) (records []Record, next uint64, more bool, err error) {
+	size, above := 0, from
 	c := tx.Bucket(bucketRecords).Cursor()
 	for k, v := c.Seek(seqKey(from)); k != nil; k, v = c.Next() {
-		seq, _ := keySeq(k)
+		seq, ok := keySeq(k)
+		if !ok || seq < above { // pages that lead in a circle
+			return nil, 0, false, fmt.Errorf("%w: record %d comes behind %d", boltfile.ErrPanic, seq, above)
+		}
+		above = seq + 1
 		if len(records) >= pageRecords || size >= pageBytes {
-			return records, seq, true
+			return records, seq, true, nil
 		}
 		record, err := decode(seq, bytes.Clone(v))
 		if err != nil {
@@ -211,7 +219,7 @@ func (f *File) page(tx *bbolt.Tx, from uint64) (records []Record, next uint64, m
 		records = append(records, record)
 		size += len(v)
 	}
-	return records, 0, false
+	return records, 0, false, nil
 }
 
 func (f *File) reportDamage(seq uint64, err error) {

@@ -110,3 +110,7 @@ func glob(t testing.TB, dir, pattern string) []string {
 	}
 	return names
 }
+
+func errorsIn(logged *observer.ObservedLogs) int {
+	return logged.FilterLevelExact(zapcore.ErrorLevel).Len()
+}

@@ -17,9 +17,9 @@ import (
 // retryAfter is when a caller should try again.
 const retryAfter = time.Second
 
-// ErrLost is wrapped by what [File.Mend] answers when the file is corrupt or another
-// one: it does not hold any more what was committed. To go on, close it and open the
-// directory anew.
+// ErrLost is wrapped by what [File.Mend] and [File.Replay] answer when the file is
+// corrupt or another one: it does not hold any more what was committed. To go on,
+// close it and open the directory anew; then a corrupt file is set aside.
 var ErrLost = errors.New("the journal has lost what was committed")
 
 func unavailable(err error) *storage.UnavailableError {
