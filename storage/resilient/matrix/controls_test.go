@@ -26,6 +26,7 @@ const controlRuns = 20
 
 // A checker that never failed proves nothing: each defect makes it fail.
 func TestControls(t *testing.T) {
+	t.Parallel()
 	for _, c := range controls {
 		f := faultNamed(c.fault)
 		f.broken = c.broken

@@ -47,6 +47,7 @@ func (b *table) String() string {
 // Whatever goes wrong, nothing that was acknowledged is lost, seen twice or out of
 // order.
 func TestMatrix(t *testing.T) {
+	t.Parallel()
 	results := new(table)
 	t.Cleanup(func() { t.Logf("\n%s", results) })
 	for _, f := range allFaults() {

@@ -26,7 +26,6 @@ type run struct {
 	began  time.Time
 
 	redis   *redistest.Server
-	replica *redistest.Server
 	cluster *redistest.Cluster
 	proxies []*faults.Proxy // one for each node; none in a Cluster
 	nodes   []*client       // with fault.clones a third one, to be started later
