@@ -7,6 +7,7 @@ PORT ?= 8080
 ADMIN ?= localhost:2019
 PKG ?= ./...
 FUZZ ?= 1m
+SOAK ?= 10m
 SUBJECT ?=
 
 GOLANGCI_VERSION := v2.15.0
@@ -54,6 +55,11 @@ mutants: ## break the breaker on purpose and see its tests notice
 .PHONY: fuzz
 fuzz: ## run random programs against the breaker for FUZZ (1m)
 	go test -run '^$$' -fuzz FuzzModel -fuzztime $(FUZZ) ./breaker
+
+.PHONY: soak
+soak: ## break Redis, network, disks and nodes at random for SOAK (10m) and longer
+	@scripts/need redis-server
+	LIFELINE_SOAK=$(SOAK) go test -race -timeout 0 -run Soak -v ./storage/resilient/matrix
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## check style and common mistakes

@@ -1,11 +1,13 @@
 // Package faults stands between a client and its server in tests and does what
 // networks do: cuts, refuses, swallows, and loses answers on the way back.
 //
-// A [Proxy] forwards TCP byte by byte and knows no protocol. It ends with its
-// test and leaves no goroutine behind.
+// A [Proxy] forwards TCP byte by byte and knows no protocol. A [Process] is the
+// test binary run once more, to be killed and frozen. Both end with their test and
+// leave no goroutine behind.
 package faults
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -17,11 +19,12 @@ import (
 // Proxy forwards connections to one target. All methods are safe for concurrent
 // use; each takes effect before it returns.
 type Proxy struct {
-	t      testing.TB
-	target string
-	addr   string
+	t    testing.TB
+	addr string
 
 	mu          sync.Mutex
+	target      string
+	spared      []byte       // nil: every connection suffers
 	listener    net.Listener // nil while refusing
 	pairs       map[*pair]struct{}
 	blackhole   bool
@@ -53,8 +56,31 @@ func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for c := range p.pairs {
-		c.close()
+		if !c.spared {
+			c.close()
+		}
 	}
+}
+
+// Spare has Cut, Blackhole and DropReplies pass over the connections whose
+// client sends this text in one piece, from then on. "" spares none any more.
+func (p *Proxy) Spare(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.spared = []byte(text)
+	if text == "" {
+		p.spared = nil
+	}
+	for c := range p.pairs {
+		c.spared = c.spared && text != ""
+	}
+}
+
+// Retarget has new connections go to another target, host:port. Open ones stay.
+func (p *Proxy) Retarget(target string) {
+	p.mu.Lock()
+	p.target = target
+	p.mu.Unlock()
 }
 
 // Refuse closes the listener, so that new connections are refused, or opens it
@@ -122,7 +148,10 @@ func (p *Proxy) accept(l net.Listener) {
 }
 
 func (p *Proxy) serve(client net.Conn) {
-	server, err := net.DialTimeout("tcp", p.target, time.Second)
+	p.mu.Lock()
+	target := p.target
+	p.mu.Unlock()
+	server, err := net.DialTimeout("tcp", target, time.Second)
 	if err != nil {
 		_ = client.Close() // as if the target itself had closed it
 		return
@@ -145,7 +174,7 @@ func (p *Proxy) forward(c *pair, dst io.Writer, src io.Reader, reply bool) {
 	buf := make([]byte, 32<<10)
 	for {
 		n, err := src.Read(buf)
-		if n > 0 && !p.swallow(n, reply) {
+		if n > 0 && !p.swallow(c, buf[:n], reply) {
 			if _, err := dst.Write(buf[:n]); err != nil {
 				return
 			}
@@ -156,14 +185,20 @@ func (p *Proxy) forward(c *pair, dst io.Writer, src io.Reader, reply bool) {
 	}
 }
 
-func (p *Proxy) swallow(n int, reply bool) bool {
+func (p *Proxy) swallow(c *pair, b []byte, reply bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if !reply && p.spared != nil && bytes.Contains(b, p.spared) {
+		c.spared = true
+	}
+	if c.spared {
+		return false
+	}
 	if p.blackhole {
 		return true
 	}
 	if reply && p.dropReplies {
-		p.dropped += int64(n)
+		p.dropped += int64(len(b))
 		return true
 	}
 	return false
@@ -191,7 +226,10 @@ func (p *Proxy) close() {
 }
 
 // pair is one connection and its counterpart.
-type pair struct{ client, server net.Conn }
+type pair struct {
+	client, server net.Conn
+	spared         bool // guarded by the proxy's lock
+}
 
 func (c *pair) close() {
 	_ = c.client.Close()

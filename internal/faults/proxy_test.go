@@ -1,7 +1,9 @@
 package faults_test
 
 import (
+	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -13,7 +15,24 @@ import (
 	"github.com/actionflows/lifeline/internal/faults"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// childEnv makes the test binary a child that answers each line with itself, and
+// ends badly at "fail".
+const childEnv = "LIFELINE_FAULTS_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(childEnv) == "" {
+		goleak.VerifyTestMain(m)
+		return
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		if lines.Text() == "fail" {
+			fmt.Fprintln(os.Stderr, "as you wish")
+			os.Exit(3)
+		}
+		fmt.Println(lines.Text())
+	}
+}
 
 // echo answers every byte, and counts what it got.
 func echo(t *testing.T) (addr string, got <-chan byte) {
@@ -155,5 +174,57 @@ func TestDropRepliesLetsCommandsThrough(t *testing.T) {
 	p.DropReplies(false)
 	if err := ask(t, conn, 'b', long); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestSpareLetsSomeConnectionsBe(t *testing.T) {
+	addr, _ := echo(t)
+	p := faults.NewProxy(t, addr)
+	p.Spare("s")
+	spared, other := dial(t, p), dial(t, p)
+	for _, c := range []net.Conn{spared, other} {
+		if err := ask(t, c, 'a', long); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := ask(t, spared, 's', long); err != nil {
+		t.Fatal(err)
+	}
+	p.Blackhole(true)
+	if err := ask(t, spared, 'b', long); err != nil {
+		t.Errorf("a spared connection: %v", err)
+	}
+	if err := ask(t, other, 'b', short); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("another: %v, want silence", err)
+	}
+	p.Blackhole(false)
+	p.Cut()
+	if err := ask(t, spared, 'c', long); err != nil {
+		t.Errorf("a cut reached a spared connection: %v", err)
+	}
+	p.Spare("")
+	p.Cut()
+	if err := ask(t, spared, 'd', long); err == nil {
+		t.Error("a cut passed over a connection that is no longer spared")
+	}
+}
+
+func TestRetargetIsForNewConnections(t *testing.T) {
+	first, atFirst := echo(t)
+	second, atSecond := echo(t)
+	p := faults.NewProxy(t, first)
+	old := dial(t, p)
+	if err := ask(t, old, 'a', long); err != nil {
+		t.Fatal(err)
+	}
+	p.Retarget(second)
+	if err := ask(t, old, 'b', long); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(t, dial(t, p), 'c', long); err != nil {
+		t.Fatal(err)
+	}
+	if a, b, c := <-atFirst, <-atFirst, <-atSecond; a != 'a' || b != 'b' || c != 'c' {
+		t.Errorf("the targets got %q, %q and %q", a, b, c)
 	}
 }

@@ -1,0 +1,208 @@
+package matrix
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/actionflows/lifeline/internal/faults"
+)
+
+// patience bounds every wait for something that must happen.
+const patience = 30 * time.Second
+
+// errDown: the node's process has ended before it answered.
+var errDown = errors.New("the node is down")
+
+// client is a node process as its test sees it, over all its lives.
+type client struct {
+	t      testing.TB
+	config nodeConfig
+	log    string // file of what the processes write to stderr
+
+	mu      sync.Mutex
+	process *faults.Process
+	up      chan struct{} // closed while the node is up
+	next    uint64
+	waiting map[uint64]chan reply // nil while it is down
+	reading sync.WaitGroup
+}
+
+func newClient(t testing.TB, config nodeConfig) *client {
+	return &client{
+		t: t, config: config, up: make(chan struct{}),
+		log: filepath.Join(t.TempDir(), config.Name+".log"),
+	}
+}
+
+// start starts the process and returns when it answers.
+func (c *client) start() {
+	c.t.Helper()
+	settings, err := json.Marshal(c.config)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	log, err := os.OpenFile(c.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	process := faults.StartProcess(c.t, log, nodeEnv+"="+string(settings))
+	_ = log.Close()
+	lines := bufio.NewReaderSize(process.Out, 1<<20)
+	if _, err := lines.ReadBytes('\n'); err != nil {
+		process.Kill()
+		c.t.Fatalf("node %s does not start: %v\n%s", c.config.Name, err, c.tail())
+	}
+	c.mu.Lock()
+	c.process, c.waiting = process, make(map[uint64]chan reply)
+	close(c.up)
+	c.mu.Unlock()
+	c.reading.Go(func() { c.read(lines) })
+}
+
+// read hands replies to who waits for them, until the process ends.
+func (c *client) read(lines *bufio.Reader) {
+	for {
+		line, err := lines.ReadBytes('\n')
+		if err != nil {
+			break
+		}
+		var r reply
+		if err := json.Unmarshal(line, &r); err != nil {
+			c.t.Errorf("node %s wrote %q: %v", c.config.Name, line, err)
+			break
+		}
+		c.mu.Lock()
+		answer := c.waiting[r.N]
+		delete(c.waiting, r.N)
+		c.mu.Unlock()
+		if answer != nil {
+			answer <- r
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, answer := range c.waiting {
+		close(answer)
+	}
+	c.waiting = nil
+	c.up = make(chan struct{})
+}
+
+// call asks the node. The error is errDown or ctx's; what the storage says is in
+// the reply.
+func (c *client) call(ctx context.Context, q request) (reply, error) {
+	answer := make(chan reply, 1)
+	c.mu.Lock()
+	if c.waiting == nil {
+		c.mu.Unlock()
+		return reply{}, errDown
+	}
+	c.next++
+	q.N = c.next
+	c.waiting[q.N] = answer
+	process := c.process
+	c.mu.Unlock()
+	line, err := json.Marshal(q)
+	if err != nil {
+		return reply{}, err
+	}
+	if _, err := process.In.Write(append(line, '\n')); err != nil {
+		return reply{}, errDown
+	}
+	select {
+	case r, ok := <-answer:
+		if !ok {
+			return reply{}, errDown
+		}
+		return r, nil
+	case <-ctx.Done():
+		return reply{}, ctx.Err()
+	}
+}
+
+// must asks for something that cannot fail.
+func (c *client) must(ctx context.Context, q request) reply {
+	c.t.Helper()
+	r, err := c.call(ctx, q)
+	if err != nil || r.Error != "" {
+		c.t.Errorf("node %s: %s: %v %s", c.config.Name, q.Do, err, r.Error)
+	}
+	return r
+}
+
+// awaitUp waits until the node is up; an error means that ctx ended first.
+func (c *client) awaitUp(ctx context.Context) error {
+	c.mu.Lock()
+	up := c.up
+	c.mu.Unlock()
+	select {
+	case <-up:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// freeze stops the process, thaw lets it go on.
+func (c *client) freeze() { c.process.Freeze() }
+func (c *client) thaw()   { c.process.Thaw() }
+
+// kill ends the process with SIGKILL.
+func (c *client) kill() {
+	c.process.Kill()
+	c.reading.Wait()
+}
+
+// close has the node close its storage and end.
+func (c *client) close() {
+	c.t.Helper()
+	process := c.process
+	if process == nil {
+		return // it was never started
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- process.Wait() }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			c.t.Errorf("node %s: %v", c.config.Name, err)
+		}
+	case <-time.After(patience):
+		c.t.Errorf("node %s does not end", c.config.Name)
+		c.process.Kill()
+		<-ended
+	}
+	c.reading.Wait()
+}
+
+// tail is the end of what the node has logged.
+func (c *client) tail() string {
+	b, err := os.ReadFile(c.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(len(b)-4000, 0):])
+}
+
+// raced reports what the node said of data races and panics.
+func (c *client) raced() error {
+	b, err := os.ReadFile(c.log)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	for _, sign := range []string{"DATA RACE", "panic:", "fatal error:"} {
+		if i := bytes.Index(b, []byte(sign)); i >= 0 {
+			return fmt.Errorf("node %s: %s", c.config.Name, b[i:min(len(b), i+4000)])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package matrix
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/actionflows/lifeline/storage"
+)
+
+// truth reads what Redis holds, past the nodes and their proxies.
+type truth struct{ store *storage.Store }
+
+// history are the ids of a session's events, oldest first.
+func (t truth) history(ctx context.Context, log string) ([]string, error) {
+	var ids []string
+	at := storage.MicrosCursor(0)
+	for {
+		page, err := t.store.ReadEvents(ctx, log, storage.LogQuery{After: &at, Limit: storage.MaxPage})
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range page.Entries {
+			ids = append(ids, original(e.ID))
+		}
+		if !page.HasMore {
+			return ids, nil
+		}
+		at = page.Cursor
+	}
+}
+
+func (t truth) document(ctx context.Context, name string) (float64, error) {
+	w, err := t.store.GetWindowConfig(ctx, name)
+	if errors.Is(err, storage.ErrNotFound) || err == nil && w.AutoArchiveDelaySeconds == nil {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return *w.AutoArchiveDelaySeconds, nil
+}
+
+func (t truth) counted(ctx context.Context) (int, error) {
+	f, err := t.store.GetFrequency(ctx, action, storage.FrequencyScope{})
+	if errors.Is(err, storage.ErrNotFound) {
+		return 0, nil
+	}
+	return int(f.Count), err
+}
+
+// drain takes what input is left.
+func (t truth) drain(ctx context.Context) ([]string, error) {
+	items, err := t.store.TakeInput(ctx, inputQueue, 0)
+	ids := make([]string, len(items))
+	for i, item := range items {
+		ids[i] = item.ID
+	}
+	return ids, err
+}
+
+// found is all of it.
+type found struct {
+	events    map[string][]string
+	documents map[string]float64
+	counted   int
+	left      []string // input
+}
+
+// read reads everything, with errors tried again until ctx ends: a server that was
+// just started may be busy.
+func (t truth) read(ctx context.Context, logs, documents []string) (found, error) {
+	f := found{events: make(map[string][]string), documents: make(map[string]float64)}
+	var err error
+	for _, log := range logs {
+		if f.events[log], err = t.history(ctx, log); err != nil {
+			return f, fmt.Errorf("read %s: %w", log, err)
+		}
+	}
+	for _, d := range documents {
+		if f.documents[d], err = t.document(ctx, d); err != nil {
+			return f, fmt.Errorf("read %s: %w", d, err)
+		}
+	}
+	if f.counted, err = t.counted(ctx); err != nil {
+		return f, fmt.Errorf("read counters: %w", err)
+	}
+	if f.left, err = t.drain(ctx); err != nil {
+		return f, fmt.Errorf("read input: %w", err)
+	}
+	return f, nil
+}
+
+// missing is how many acknowledged events the history does not have yet.
+func (b *book) missing(log string, ids []string, excused func(string, *published) bool) int {
+	there := make(map[string]struct{}, len(ids))
+	for _, id := range ids {
+		there[id] = struct{}{}
+	}
+	n := 0
+	b.locked(func() {
+		for id, p := range b.events[log] {
+			if _, ok := there[id]; !ok && !p.acked.IsZero() && !excused(log, p) {
+				n++
+			}
+		}
+	})
+	return n
+}
+
+// verdict is what a run has shown.
+type verdict struct {
+	acked, pending, lost, duplicated, reordered int
+	longest                                     time.Duration // acknowledgement
+	recovery                                    time.Duration // from the fault's end to a normal state
+	problems                                    []string
+}
+
+func (v *verdict) problem(format string, args ...any) {
+	v.problems = append(v.problems, fmt.Sprintf(format, args...))
+}
+
+const tableHead = "fault                          | acknowledged | pending | lost | dup | reord | longest ack | normal after"
+
+func (v *verdict) row(name string) string {
+	return fmt.Sprintf("%-30s | %12d | %7d | %4d | %3d | %5d | %11v | %v", name, v.acked, v.pending, v.lost,
+		v.duplicated, v.reordered, v.longest.Round(time.Millisecond), v.recovery.Round(time.Millisecond))
+}

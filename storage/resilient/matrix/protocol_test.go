@@ -1,0 +1,101 @@
+package matrix
+
+import (
+	"errors"
+	"time"
+
+	"github.com/actionflows/lifeline/storage"
+)
+
+// What the test asks a node for, one JSON object a line.
+type request struct {
+	N    uint64 `json:"n"` // the reply bears the same
+	Do   string `json:"do"`
+	Name string `json:"name,omitempty"` // session, user or action
+	ID   string `json:"id,omitempty"`
+	Body string `json:"body,omitempty"`
+	// Cursor is where a read starts, in either of its forms; Limit bounds it.
+	Cursor string  `json:"cursor,omitempty"`
+	Limit  int     `json:"limit,omitempty"`
+	Number float64 `json:"number,omitempty"`
+}
+
+// The requests.
+const (
+	doPublish  = "publish"  // an event into a session
+	doRead     = "read"     // a page of its events
+	doDelete   = "delete"   // the session
+	doWindow   = "window"   // write a session's window, Number in it
+	doWindowed = "windowed" // read it
+	doFollow   = "follow"
+	doUnfollow = "unfollow"
+	doCount    = "count" // an action
+	doPush     = "push"  // an input
+	doTake     = "take"
+	doStatus   = "status"
+	doDisk     = "disk" // do something to the journal's file, see disk_test.go
+)
+
+// reply is the node's answer.
+type reply struct {
+	N     uint64 `json:"n"`
+	Error string `json:"error,omitempty"`
+	// Later: it is an error for which one tries again.
+	Later bool `json:"later,omitempty"`
+	// Took is how long the node's storage took, µs.
+	Took int64 `json:"took,omitempty"`
+
+	Pending   bool `json:"pending,omitempty"`
+	Volatile  bool `json:"volatile,omitempty"`
+	Duplicate bool `json:"duplicate,omitempty"`
+
+	Entries   []event `json:"entries,omitempty"`
+	Cursor    string  `json:"cursor,omitempty"`
+	Timestamp string  `json:"timestamp,omitempty"`
+	Epoch     string  `json:"epoch,omitempty"`
+	Gap       bool    `json:"gap,omitempty"`
+	HasMore   bool    `json:"hasMore,omitempty"`
+
+	Items  []string `json:"items,omitempty"`
+	Number float64  `json:"number,omitempty"`
+
+	Degraded bool     `json:"degraded,omitempty"`
+	Waiting  int      `json:"waiting,omitempty"`
+	Reasons  []string `json:"reasons,omitempty"`
+}
+
+// event is one entry of a page.
+type event struct {
+	ID      string `json:"id"`
+	Link    string `json:"link,omitempty"`
+	Pending bool   `json:"pending,omitempty"`
+}
+
+func (r *reply) fail(err error) {
+	if err == nil {
+		return
+	}
+	r.Error = err.Error()
+	_, r.Later = errors.AsType[*storage.UnavailableError](err)
+	// What is full is emptied by those who take.
+	r.Later = r.Later || errors.Is(err, storage.ErrFull)
+}
+
+func (r *reply) took(since time.Time) { r.Took = time.Since(since).Microseconds() }
+
+// nodeConfig is what a node process is started with, as JSON in the environment.
+type nodeConfig struct {
+	Name    string   `json:"name"`
+	URL     string   `json:"url"`
+	Cluster []string `json:"cluster,omitempty"`
+	Dir     string   `json:"dir,omitempty"`
+	// MaxBytes bounds its journal; 0 is the default.
+	MaxBytes int64 `json:"maxBytes,omitempty"`
+	// ProbeEvery is the time between two heartbeats, ms; 0 is the default.
+	ProbeEvery int `json:"probeEvery,omitempty"`
+	// Broken names what is broken on purpose, see controls_test.go.
+	Broken string `json:"broken,omitempty"`
+}
+
+// nodeEnv holds the nodeConfig; with it the test binary is a node.
+const nodeEnv = "LIFELINE_MATRIX_NODE"

@@ -1,0 +1,118 @@
+package matrix
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+const (
+	action     = "click"
+	inputQueue = "input"
+	shared     = "shared" // the document that both nodes write
+	takeMost   = 3
+)
+
+// startRecords starts who writes documents, counts, and sends and takes input.
+func (r *run) startRecords() {
+	for i := range nodeCount {
+		documents := r.actor(fmt.Sprint("documents", i), r.calm)
+		r.working.Go(func() { documents.write(i) })
+		counter := r.actor(fmt.Sprint("counter", i), r.calm)
+		r.working.Go(func() { counter.count(i) })
+		pusher := r.actor(fmt.Sprint("pusher", i), r.calm)
+		r.working.Go(func() { pusher.push(i) })
+		taker := r.actor(fmt.Sprint("taker", i), r.calm)
+		r.working.Go(func() { taker.take(i) })
+	}
+}
+
+// write writes one document after the other, and reads those that nobody else
+// writes.
+func (a actor) write(node int) {
+	own := fmt.Sprint("own", node)
+	for a.pause(10*time.Millisecond, 40*time.Millisecond) {
+		document := own
+		if a.rand.IntN(3) == 0 {
+			document = shared
+		}
+		w := &write{document: document, node: node, first: time.Now()}
+		a.r.book.locked(func() {
+			w.value = float64(len(a.r.book.writes) + 1)
+			a.r.book.writes = append(a.r.book.writes, w)
+		})
+		if _, ok := a.insist(a.r.nodes[node], request{Do: doWindow, Name: document, Number: w.value}); !ok {
+			return
+		}
+		a.r.book.locked(func() { w.acked = time.Now() })
+		if document == own && !a.r.fault.loses {
+			a.readBack(node, w)
+		}
+	}
+}
+
+// readBack reads what was just written, through the same node. That it cannot be
+// read now is an answer; that it is another is not.
+func (a actor) readBack(node int, w *write) {
+	r, err := a.r.nodes[node].call(a.r.ctx, request{Do: doWindowed, Name: w.document})
+	if err != nil || r.Error != "" {
+		return
+	}
+	if r.Number != w.value {
+		a.r.book.problem(fmt.Sprintf("%s: wrote %v and read %v", a.name, w.value, r.Number))
+	}
+}
+
+// count counts, each time once: a count has no id, so that none is repeated.
+func (a actor) count(node int) {
+	for a.pause(5*time.Millisecond, 30*time.Millisecond) {
+		r, err := a.r.nodes[node].call(a.r.ctx, request{Do: doCount, Name: action})
+		a.r.book.locked(func() {
+			switch {
+			case err == nil && r.Error == "":
+				a.r.book.counts.acked++
+			case err != nil || !refusedAtOnce(r):
+				a.r.book.counts.unknown++
+			}
+		})
+		if errors.Is(err, errDown) {
+			_ = a.r.nodes[node].awaitUp(a.r.ctx)
+		}
+	}
+}
+
+// refusedAtOnce reports whether an error says that nothing was tried.
+func refusedAtOnce(r reply) bool { return strings.Contains(r.Error, "circuit breaker open") }
+
+func (a actor) push(node int) {
+	for i := 0; a.pause(10*time.Millisecond, 60*time.Millisecond); i++ {
+		id := fmt.Sprintf("%s-%d", a.name, i)
+		a.r.book.locked(func() { a.r.book.inputs.tried[id] = struct{}{} })
+		if _, ok := a.insist(a.r.nodes[node], request{Do: doPush, Name: inputQueue, ID: id}); !ok {
+			return
+		}
+		a.r.book.locked(func() { a.r.book.inputs.pushed[id] = time.Now() })
+	}
+}
+
+// slow is how long a node takes to take input when Redis does not answer: whatever
+// the node then says, Redis may have handed out more.
+const slow = 100_000 // µs
+
+func (a actor) take(node int) {
+	for a.pause(20*time.Millisecond, 150*time.Millisecond) {
+		r, err := a.r.nodes[node].call(a.r.ctx, request{Do: doTake, Name: inputQueue, Limit: takeMost})
+		a.r.book.locked(func() {
+			if err != nil || r.Took > slow || r.Error != "" && !refusedAtOnce(r) {
+				a.r.book.inputs.lost += takeMost
+			}
+			for _, id := range r.Items {
+				a.r.book.inputs.taken[id]++
+			}
+		})
+		if errors.Is(err, errDown) {
+			_ = a.r.nodes[node].awaitUp(a.r.ctx)
+		}
+	}
+}

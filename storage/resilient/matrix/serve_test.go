@@ -1,0 +1,153 @@
+package matrix
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/actionflows/lifeline/storage"
+)
+
+// serve answers requests, each in a goroutine of its own, until the end of in.
+func (n *node) serve(in io.Reader, out io.Writer) error {
+	lines := bufio.NewReaderSize(in, 64<<10)
+	var mu sync.Mutex
+	encoder := json.NewEncoder(out)
+	send := func(r reply) {
+		mu.Lock()
+		defer mu.Unlock()
+		_ = encoder.Encode(r) // the test is gone: in ends as well
+	}
+	var running sync.WaitGroup
+	defer running.Wait()
+	send(reply{}) // ready
+	hasty := newHasty(n)
+	defer hasty.close()
+	for {
+		line, err := lines.ReadBytes('\n')
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read a request: %w", err)
+		}
+		var q request
+		if err := json.Unmarshal(line, &q); err != nil {
+			return fmt.Errorf("request %q: %w", line, err)
+		}
+		if n.config.Broken == brokenHasty && q.Do == doPublish {
+			send(hasty.promise(q))
+			continue
+		}
+		running.Go(func() { send(n.answer(q)) })
+	}
+}
+
+func (n *node) answer(q request) reply {
+	r := reply{N: q.N}
+	start := time.Now()
+	err := n.do(context.Background(), q, &r)
+	r.took(start)
+	r.fail(err)
+	return r
+}
+
+func (n *node) do(ctx context.Context, q request, r *reply) error {
+	switch q.Do {
+	case doPublish:
+		return n.publish(ctx, q, r)
+	case doRead:
+		return n.read(ctx, q, r)
+	case doDelete:
+		_, err := n.store.DeleteSession(ctx, q.Name)
+		return err
+	case doWindow:
+		return n.store.SetWindowConfig(ctx, storage.SessionWindowConfig{
+			SessionID: q.Name, AutoArchiveDelaySeconds: &q.Number,
+		})
+	case doWindowed:
+		w, err := n.store.GetWindowConfig(ctx, q.Name)
+		if err == nil && w.AutoArchiveDelaySeconds != nil {
+			r.Number = *w.AutoArchiveDelaySeconds
+		}
+		return notThere(err)
+	case doFollow:
+		_, err := n.store.Follow(ctx, q.Name, q.ID)
+		return err
+	case doUnfollow:
+		_, err := n.store.Unfollow(ctx, q.Name, q.ID)
+		return err
+	case doCount:
+		return n.store.TrackFrequency(ctx, q.Name, storage.FrequencyScope{})
+	case doPush:
+		_, err := n.store.PushInput(ctx, q.Name, q.ID, json.RawMessage(`{"text":"hello"}`))
+		return err
+	case doTake:
+		items, err := n.store.TakeInput(ctx, q.Name, q.Limit)
+		for _, i := range items {
+			r.Items = append(r.Items, i.ID)
+		}
+		return err
+	case doStatus:
+		s := n.storage.Status()
+		r.Degraded, r.Waiting, r.Reasons = s.Degraded, s.Pending, s.Reasons
+		return nil
+	case doDisk:
+		return n.disk.do(q.Name)
+	}
+	return fmt.Errorf("unknown request %q", q.Do)
+}
+
+// notThere leaves a document that is not there at number 0.
+func notThere(err error) error {
+	if errors.Is(err, storage.ErrNotFound) {
+		return nil
+	}
+	return err
+}
+
+func (n *node) publish(ctx context.Context, q request, r *reply) error {
+	result, err := n.store.AddEvent(ctx, q.Name, q.ID, []byte(q.Body))
+	r.Pending, r.Volatile, r.Duplicate = result.Pending, result.Volatile, result.Duplicate
+	return err
+}
+
+func (n *node) read(ctx context.Context, q request, r *reply) error {
+	c, err := storage.ParseCursor(q.Cursor)
+	if err != nil {
+		return err
+	}
+	page, err := n.store.ReadEvents(ctx, q.Name, storage.LogQuery{After: &c, Limit: q.Limit})
+	if err != nil {
+		return err
+	}
+	for _, e := range page.Entries {
+		r.Entries = append(r.Entries, event{ID: original(e.ID), Link: link(e.Link), Pending: e.Pending})
+	}
+	r.Cursor, r.Timestamp = page.Cursor.String(), page.Cursor.Timestamp()
+	r.Gap, r.HasMore, r.Degraded = page.Gap, page.HasMore, page.Degraded
+	if page.State.Epoch != 0 {
+		r.Epoch = page.State.Epoch.String()
+	}
+	return nil
+}
+
+func link(l storage.Link) string {
+	if l.Number == 0 {
+		return ""
+	}
+	return fmt.Sprint(l.Producer, ".", l.Number)
+}
+
+// original is the id under which an entry was published: a broken node stores it
+// under others, see controls_test.go.
+func original(id string) string {
+	id, _, _ = strings.Cut(id, attemptMark)
+	return id
+}
