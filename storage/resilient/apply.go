@@ -155,7 +155,10 @@ func (j *Journaled) direct(ctx context.Context, ops []storage.Op) ([]storage.Res
 		err = e
 	}
 	l.look()
-	return results, err
+	for i := range results {
+		results[i].Err = inTime(ctx, results[i].Err)
+	}
+	return results, inTime(ctx, err)
 }
 
 // laneOf is the lane of the operations' first log or queue, or else of their first

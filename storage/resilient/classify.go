@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/storage"
@@ -73,6 +74,16 @@ func guardedTake(ctx context.Context, b *breaker.Breaker, d storage.Driver, queu
 		report(&token, ctx, err)
 	}
 	return items, err
+}
+
+// inTime answers what a deadline of ours becomes for a caller whose own has not
+// passed: he is to try again.
+func inTime(ctx context.Context, err error) error {
+	var unavailable *storage.UnavailableError
+	if err == nil || ctx.Err() != nil || errors.As(err, &unavailable) || !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	return &storage.UnavailableError{Reason: "the storage does not answer in time", RetryAfter: time.Second, Err: err}
 }
 
 // report settles a token with what err says of the backend.

@@ -50,6 +50,20 @@ func unavailable(err error) bool {
 	return errors.As(err, &e)
 }
 
+// What only the backend can do is to be tried again when that hangs.
+func TestDirectOperationsMeetAHangingBackend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.end()
+		r.put("a", "1")
+		r.f.set(hangs)
+		results, err := r.Apply(t.Context(), []storage.Op{&storage.Drop{Scope: "a"}})
+		if !unavailable(err) || !unavailable(results[0].Err) {
+			t.Fatalf("answer is %+v, %v", results, err)
+		}
+	})
+}
+
 // Documents are written and read while the backend is away, and are there when it
 // is back; what nobody knows is not made up.
 func TestDocumentsThroughAnOutage(t *testing.T) {

@@ -24,6 +24,7 @@ func (j *Journaled) Take(ctx context.Context, queue string, most int) ([]storage
 	items, err := guardedTake(bounded, l.breaker, j.driver, queue, most)
 	cancel()
 	l.look()
+	err = inTime(ctx, err)
 	if err != nil && (ctx.Err() != nil || permanent(err)) {
 		return nil, err
 	}
