@@ -51,6 +51,8 @@ func (l *lane) compareSome(ctx context.Context) error {
 			if f.missing {
 				c.rewindAll()
 			}
+			c.gapped = false
+			l.enqueue(c)
 		case f.err == nil:
 			if n := c.compare(f.state); n > 0 {
 				j.unmirror(c.name)

@@ -1,6 +1,7 @@
 package resilient
 
 import (
+	"slices"
 	"sort"
 	"time"
 
@@ -23,6 +24,7 @@ type chain struct {
 	producer storage.Producer // of entries to come
 	last     uint64           // the last number given
 	stored   []storage.Link   // by producer, the highest number that was ever in the backend
+	dropped  []dropped        // by producer, the last entry that the journal let go of
 	visible  uint64           // entries up to this place in the journal are shown while pending
 	rebase   *entry           // to be sent with Rebase; nil: none
 
@@ -32,6 +34,7 @@ type chain struct {
 
 	queued   bool // in lane.queue
 	auditing bool // in lane.audit
+	urgent   bool // in lane.urgent
 	lost     bool // the backend has told that it does not have all of it any more
 	gapped   bool // to be audited before anything more is sent
 	gaps     int  // ErrGap in a row
@@ -134,6 +137,25 @@ func (c *chain) behind(last map[storage.Producer]uint64) bool {
 		}
 	}
 	return false
+}
+
+// dropped is an entry of a log that the journal no longer has, and where it stands.
+type dropped struct {
+	storage.Link
+	at storage.Cursor
+}
+
+// letGo notes the place of an entry that the journal lets go of, so that whoever
+// stands behind it is known to have been given it.
+func (c *chain) letGo(e *entry) {
+	if c.kind != aLog || !e.placed || e.foreign || e.result.Cursor.Pos.Micros == 0 {
+		return
+	}
+	c.dropped = slices.DeleteFunc(c.dropped, func(d dropped) bool { return d.Producer == e.link.Producer })
+	c.dropped = append(c.dropped, dropped{e.link, e.result.Cursor})
+	if len(c.dropped) > storage.MaxParts { // no cursor names more
+		c.dropped = c.dropped[1:]
+	}
 }
 
 // saw notes a head and a floor from what a driver answered.

@@ -68,8 +68,8 @@ func guardedTake(ctx context.Context, b *breaker.Breaker, d storage.Driver, queu
 	}
 	defer token.Report(breaker.Failure)
 	items, err := d.Take(ctx, queue, most)
-	if err == nil && len(items) == 0 { // nothing was removed
-		reportAnswer(&token)
+	if err == nil && len(items) == 0 { // nothing was removed: it says nothing of writes
+		token.Report(breaker.Ignore)
 	} else {
 		report(&token, ctx, err)
 	}

@@ -165,6 +165,11 @@ func (c *chain) covered(cursor storage.Cursor) map[storage.Producer]uint64 {
 			covered[l.Producer] = max(covered[l.Producer], l.Number)
 		}
 	}
+	for _, d := range c.dropped {
+		if (cursor.Epoch == 0 || cursor.Epoch == d.at.Epoch) && d.at.Pos.Micros <= cursor.Pos.Micros {
+			covered[d.Producer] = max(covered[d.Producer], d.Number)
+		}
+	}
 	for _, e := range slices.Backward(c.entries) {
 		if e.placed && !e.foreign && c.comparable(cursor, e) && e.result.Cursor.Pos.Micros <= cursor.Pos.Micros {
 			covered[e.link.Producer] = max(covered[e.link.Producer], e.link.Number)

@@ -143,9 +143,11 @@ func TestLossBetweenRuns(t *testing.T) {
 		}
 		second := newRig(t, inDir(dir)) // an empty backend
 		defer second.end()
+		second.put("a", "5") // before anything was compared
+		second.apply(count("m", 4))
 		settle()
-		second.want("a", "0", "1", "2", "3", "4")
-		if n := second.counted(second.f.inner, "m"); n != 3 {
+		second.want("a", "0", "1", "2", "3", "4", "5")
+		if n := second.counted(second.f.inner, "m"); n != 7 {
 			t.Fatalf("%d counted", n)
 		}
 		if _, err := second.f.inner.Get(t.Context(), "c", "d"); err != nil {

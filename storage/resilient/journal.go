@@ -144,6 +144,7 @@ func (j *journal) add(op storage.Op, now time.Time) *entry {
 		j.fresh = append(j.fresh, e)
 	}
 	c.lane.enqueue(c)
+	c.lane.hurry(c)
 	j.drop(now)
 	return e
 }
@@ -320,7 +321,7 @@ func (j *journal) empty(c *chain) (held bool) {
 		j.asides--
 	}
 	c.lane.dequeue(c)
-	c.entries, c.ship, c.stored, c.rebase = nil, 0, nil, nil
+	c.entries, c.ship, c.stored, c.dropped, c.rebase = nil, 0, nil, nil, nil
 	c.gapped, c.aside = false, false
 	c.unknown()
 	for i, e := range entries {
@@ -363,6 +364,7 @@ func (j *journal) drop(now time.Time) {
 		if j.bytes <= j.maxBytes && now.Sub(e.storedAt) <= j.retain {
 			return
 		}
+		e.chain.letGo(e)
 		e.chain.removeAt(0)
 		j.forget(e)
 	}

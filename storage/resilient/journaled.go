@@ -300,8 +300,10 @@ func (j *Journaled) someClosed() bool {
 }
 
 func (l *lane) busy() bool {
-	return l.pending.count > 0 || l.auditDue || len(l.audit) > 0
+	return l.pending.count > 0 || l.toCompare()
 }
+
+func (l *lane) toCompare() bool { return l.auditDue || len(l.audit) > 0 || len(l.urgent) > 0 }
 
 // noteDrained tells finish when no lane has anything to do; mu is held.
 func (j *Journaled) noteDrained() {

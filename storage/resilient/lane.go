@@ -28,6 +28,7 @@ type lane struct {
 	// audit are the chains whose state in the backend is to be compared; the
 	// gapped ones first. auditDue: all others are to be added.
 	audit    []*chain
+	urgent   []*chain // of these, those that something is to be sent to
 	auditDue bool
 	beatDue  bool // the backend is to be asked whether it lost something
 

@@ -132,7 +132,13 @@ func (k *journal) restoreChains() {
 		k.ship(e)
 	}
 	for _, c := range k.chains {
+		// What is sent before the backend is known to have the rest would stand ahead
+		// of it, for it is in the chain of another producer.
+		c.gapped = c.ship > 0 && c.kind != aQueue
 		c.lane.enqueue(c)
+		if c.ship < len(c.entries) {
+			c.lane.hurry(c)
+		}
 	}
 }
 

@@ -106,6 +106,30 @@ func TestAnswersWithoutAWriteDoNotClose(t *testing.T) {
 	})
 }
 
+// Who finds nothing to take hides no failures of writes.
+func TestEmptyTakesHideNoFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.end()
+		r.f.setFunc(func(ops []storage.Op) fault {
+			if ops == nil { // Take and Health
+				return none
+			}
+			return fails
+		})
+		r.put("a", "1")
+		for i := 0; r.b.State() == breaker.Closed; i++ {
+			if i == 10 {
+				t.Fatal("the breaker stays closed")
+			}
+			if _, err := r.Take(t.Context(), "q", 1); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+}
+
 // watched is a Journaled on a real Redis whose breaker's states are noted.
 type watched struct {
 	*Journaled

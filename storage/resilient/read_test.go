@@ -232,3 +232,41 @@ func TestReadDeadline(t *testing.T) {
 		}
 	})
 }
+
+// A reader who has been given what the journal has let go of gets what is pending
+// once, wherever he stands.
+func TestPendingBehindWhatTheJournalHasForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *JournaledConfig) { c.Retain = time.Minute })
+		defer r.end()
+		for i := range 3 {
+			r.put("a", fmt.Sprint(i))
+		}
+		page := r.read("a", storage.LogQuery{})
+		other := op("a", "of another node")
+		if _, err := r.f.inner.Apply(t.Context(), []storage.Op{other}); err != nil {
+			t.Fatal(err)
+		}
+		r.read("a", storage.LogQuery{}) // the head is known to be further on
+		r.mu.Lock()
+		r.mirror = newMirror(defaultMirrorBounds)
+		r.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		r.put("b", "drops all of a")
+		r.trip()
+		r.f.setReads(fails)
+		r.put("a", "3")
+		cursor := page.Cursor
+		var seen []string
+		for range 3 {
+			page := r.read("a", storage.LogQuery{After: &cursor})
+			for _, e := range page.Entries {
+				seen = append(seen, e.ID)
+			}
+			cursor = page.Cursor
+		}
+		if fmt.Sprint(seen) != "[3]" {
+			t.Fatalf("he was given %v", seen)
+		}
+	})
+}

@@ -41,16 +41,26 @@ func (l *lane) takeAudit(most int) []*chain {
 		l.auditAll()
 	}
 	var taken []*chain
-	for len(l.audit) > 0 && len(taken) < most {
-		c := l.audit[0]
-		l.audit[0] = nil
-		l.audit = l.audit[1:]
-		c.auditing = false
-		if !c.aside {
-			taken = append(taken, c)
+	for _, queue := range []*[]*chain{&l.urgent, &l.audit} {
+		for len(*queue) > 0 && len(taken) < most {
+			c := (*queue)[0]
+			(*queue)[0] = nil
+			*queue = (*queue)[1:]
+			c.auditing, c.urgent = false, false
+			if !c.aside {
+				taken = append(taken, c)
+			}
 		}
 	}
 	return taken
+}
+
+// hurry has a chain compared before others, for something is to be sent to it.
+func (l *lane) hurry(c *chain) {
+	if c.gapped && !c.urgent {
+		c.urgent = true
+		l.urgent = append(l.urgent, c)
+	}
 }
 
 // lost has what the journal holds of a partition given back to it: the backend has
@@ -103,9 +113,9 @@ func (c *chain) rewind(state storage.LogState) int {
 	for from < c.ship && c.entries[from].link.Number <= state.Last[c.entries[from].link.Producer] {
 		from++
 	}
-	kept := false // the log has lost entries and kept its epoch
-	for _, e := range c.entries[from:c.ship] {
-		kept = kept || e.result.Cursor.Epoch == state.Epoch
+	kept := false                        // the log has lost entries and kept its epoch
+	for _, e := range c.entries[from:] { // also what an earlier look has found missing
+		kept = kept || e.placed && e.result.Cursor.Epoch == state.Epoch
 	}
 	refill := c.unship(from)
 	c.concede(state.Last)
@@ -135,7 +145,7 @@ func (c *chain) concede(last map[storage.Producer]uint64) {
 // rewindAll has all that the journal holds of a collection sent again: what is
 // there already is a duplicate.
 func (c *chain) rewindAll() {
-	c.lost = false
+	c.lost, c.gapped = false, false
 	c.unship(0)
 	c.lane.enqueue(c)
 }

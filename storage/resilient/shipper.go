@@ -98,7 +98,7 @@ func (l *lane) due() (send, compare, beat bool) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	send = len(l.queue) > 0
-	compare = l.auditDue || len(l.audit) > 0
+	compare = l.toCompare()
 	beat, l.beatDue = l.beatDue, false
 	if !send && !compare {
 		j.noteDrained()
