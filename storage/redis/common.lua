@@ -1,12 +1,12 @@
 -- What the scripts that write have in common; it stands in front of each of them.
 --
 -- KEYS: after those of the script: the hash with the marks of the partition
--- ARGV: after those of the script: the driver that sends, its last write in the
---       partition that it knows of or '', a number for this one, and what the call
---       is about
+-- ARGV: after those of the script: the driver that sends, or '' if this call leaves
+--       no mark; its last write in the partition that it knows of or '', a number for
+--       this one, and what the call is about
 -- Answer: the driver's mark; 1 if this write is in it, 0 if nothing can be written,
 --       -1 if the mark lacks the write that the driver knows of; the script's own
---       answer
+--       answer. Without a driver only that.
 
 local DAY_MS = 86400000
 local TOMBSTONE_MS = 7 * DAY_MS
@@ -59,7 +59,11 @@ local function before(a, b)
 end
 
 local subject, tag, expect = table.remove(ARGV), table.remove(ARGV), table.remove(ARGV)
-local driver, marks = 'd:' .. table.remove(ARGV), table.remove(KEYS)
+local driver, marks = table.remove(ARGV), table.remove(KEYS)
 -- Read before anything is written, which also looks at the type of the key.
-local mark = redis.call('HGET', marks, driver) or ''
+local mark = ''
+if driver ~= '' then
+  driver = 'd:' .. driver
+  mark = redis.call('HGET', marks, driver) or ''
+end
 local answer

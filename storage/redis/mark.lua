@@ -1,4 +1,5 @@
--- Stands behind every script that writes; marks.go says what it is for.
+-- Stands behind every script that writes; marks.go says what it is for and which
+-- calls leave a mark.
 --
 -- The mark of a driver is the field d:<driver> of the partition's hash: of its last
 -- writes <number>/<tag> each, the newest first, and when. Each write adds one, with a
@@ -7,7 +8,7 @@
 -- A mark that lacks what its driver knows of stays as it is: should this answer be
 -- lost, the next one tells. What has written nothing may be refused here, out of
 -- memory or read-only; there is nothing to lose then.
-if type(answer) == 'table' and answer.err then return answer end
+if driver == '' or type(answer) == 'table' and answer.err then return answer end
 local OTHERS = string.rep('%S+/%S+ ', WRITES - 1)
 local known = expect == '' or string.find(' ' .. mark, ' ' .. expect .. ' ', 1, true)
 if not known then -- it may be older than all of them

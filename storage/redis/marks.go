@@ -21,9 +21,13 @@ const (
 	markWrites = 8
 )
 
-// marks tell a driver that a partition has lost data. Every script that writes adds
+// marks tell a driver that a partition has lost data. A script that writes adds
 // the write to the driver's mark in the partition, which holds the last ones, and
 // answers the mark. What was answered and is not in a later mark is lost.
+//
+// Of calls that are sent together the last one to each partition leaves the mark, for
+// it is carried out behind the others: if its mark is there, so is what they wrote.
+// What the others answer counts only with the answer of that one.
 //
 // Calls are in flight at the same time and answered in any order, so which of two
 // marks is the later one is not told by the order of the answers. The numbers tell:
@@ -86,22 +90,55 @@ func (d *Driver) carryOut(ctx context.Context, calls []*call) {
 
 // compare runs calls and tells of the losses that their answers show.
 func (d *Driver) compare(ctx context.Context, calls []*call) []string {
+	last := make(map[string]*call, partitions)
 	for _, c := range calls {
-		d.marks.stamp(c)
+		last[c.partition] = c
+	}
+	for _, c := range calls {
+		d.marks.stamp(c, c == last[c.partition])
 	}
 	writeScript.run(ctx, d.write, calls)
 	var lost []string
+	for partition, c := range last {
+		if d.marks.settle(c) {
+			lost = append(lost, partition)
+			d.onLoss(partition)
+		}
+	}
+	if unmarked := unmarked(calls, last); len(unmarked) > 0 {
+		lost = append(lost, d.markLater(ctx, calls, unmarked)...)
+	}
+	return lost
+}
+
+// unmarked are the partitions in which calls were answered, but not the one that was
+// to leave the mark.
+func unmarked(calls []*call, last map[string]*call) (names []string) {
 	for _, c := range calls {
-		if d.marks.settle(c) && !slices.Contains(lost, c.partition) {
-			lost = append(lost, c.partition)
-			d.onLoss(c.partition)
+		if c.reply != nil && last[c.partition].reply == nil && !slices.Contains(names, c.partition) {
+			names = append(names, c.partition)
+		}
+	}
+	return names
+}
+
+// markLater has a beat leave the mark. What was answered in a partition where that
+// fails too could be lost unseen, so nobody is told that it was.
+func (d *Driver) markLater(ctx context.Context, calls []*call, names []string) (lost []string) {
+	later := beats(names)
+	lost = d.compare(ctx, later)
+	for _, b := range later {
+		for _, c := range calls {
+			if b.reply == nil && c.partition == b.partition && c.reply != nil {
+				c.reply, c.err = nil, b.err
+			}
 		}
 	}
 	return lost
 }
 
-// stamp completes a call by what the script needs for the mark.
-func (m *marks) stamp(c *call) {
+// stamp completes a call by what the script needs for the mark, if it leaves one.
+func (m *marks) stamp(c *call, leaves bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	own := m.of[c.partition]
@@ -114,11 +151,15 @@ func (m *marks) stamp(c *call) {
 	if c.about != aboutBeat {
 		own.used = m.last
 	}
+	c.keys = append(c.keys, own.key)
+	if !leaves {
+		c.args = append(c.args, "", "", 0, string(c.about))
+		return
+	}
 	expect := ""
 	if n := len(own.writes); n > 0 {
 		expect = own.writes[n-1].String()
 	}
-	c.keys = append(c.keys, own.key)
 	c.args = append(c.args, m.driver, expect, m.last, string(c.about))
 	c.mark = own
 }

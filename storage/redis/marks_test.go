@@ -97,7 +97,7 @@ func (m *model) send() {
 	}
 	m.writes++
 	c := &call{about: aboutLog, partition: "p00"}
-	m.marks.stamp(c)
+	m.marks.stamp(c, true)
 	m.flights = append(m.flights, &flight{call: c, write: m.writes})
 }
 
@@ -277,7 +277,7 @@ func TestRepliesWithoutMarks(t *testing.T) {
 	} {
 		m := newMarks(keyspace{})
 		c := &call{partition: "p00"}
-		m.stamp(c)
+		m.stamp(c, true)
 		c.reply = reply
 		if m.settle(c) || c.reply != nil || !Counts(opError(c.err)) {
 			t.Errorf("%v is %v, %v", reply, c.reply, c.err)
