@@ -2,6 +2,7 @@ package resilient
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
@@ -213,8 +214,8 @@ func (j *Journaled) unwritten(w *write, err error) {
 	k := j.journal
 	back := append(w.entries, k.fresh...)
 	k.fresh = nil
-	for i := len(back) - 1; i >= 0; i-- {
-		switch e := back[i]; {
+	for _, e := range slices.Backward(back) {
+		switch {
 		case e.in == nil:
 		case e.sent:
 			k.disown(e, err)
@@ -254,8 +255,7 @@ func (k *journal) disown(e *entry, err error) {
 
 // refusal is the error of the file as callers get it.
 func refusal(err error) error {
-	var unavailable *storage.UnavailableError
-	if errors.As(err, &unavailable) {
+	if _, known := errors.AsType[*storage.UnavailableError](err); known {
 		return err
 	}
 	return &storage.UnavailableError{Reason: "the journal cannot be written", RetryAfter: mendEvery, Err: err}

@@ -292,8 +292,10 @@ func TestFullQueue(t *testing.T) {
 		for i := range 3 {
 			r.apply(push(fmt.Sprint(i)))
 		}
-		if !full("3") || !full("3") {
-			t.Fatal("a full queue took another item")
+		for range 2 {
+			if !full("3") {
+				t.Fatal("a full queue took another item")
+			}
 		}
 		if got := r.takes(r); len(got) != 3 {
 			t.Fatalf("taken are %v", got)

@@ -58,7 +58,8 @@ func every(seq uint64) (records []Record) {
 	add(Record{Kind: Taken})
 	add(Record{Kind: Placed, Places: []Place{
 		{Seq: 7, Epoch: 1 << 47, Pos: storage.Position{Micros: 1 << 52, Seq: 1 << 60}},
-		{Seq: 3, Epoch: 5, Pos: storage.Position{Micros: 1, Seq: 2}, Foreign: true}, {Seq: 1 << 63},
+		{Seq: 3, Epoch: 5, Pos: storage.Position{Micros: 1, Seq: 2}, Foreign: true},
+		{Seq: 1 << 63},
 	}})
 	return records
 }
