@@ -71,6 +71,11 @@ func (b *backend) AddEvent(ctx context.Context, session, id string, data []byte)
 	return b.store().AddEvent(ctx, session, id, data)
 }
 
+// AddEvents implements storage.Events.
+func (b *backend) AddEvents(ctx context.Context, events []storage.NewEvent) []storage.Result {
+	return b.store().AddEvents(ctx, events)
+}
+
 // ReadEvents implements storage.Events.
 func (b *backend) ReadEvents(ctx context.Context, session string, q storage.LogQuery) (storage.LogPage, error) {
 	return b.store().ReadEvents(ctx, session, q)

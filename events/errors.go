@@ -77,37 +77,42 @@ func dynamic(h http.Header) {
 }
 
 // writeStorageError answers for an operation on storage that failed with err.
-// Only what is unexpected is logged: an outage is storage's to report.
 func (s *Site) writeStorageError(w http.ResponseWriter, r *http.Request, err error) {
-	var unavailable *storage.UnavailableError
+	status, e := s.storageError(r, err)
+	writeError(w, status, e)
+}
+
+// storageError is the answer for an operation on storage that failed with err.
+// Only what is unexpected is logged: an outage is storage's to report.
+func (s *Site) storageError(r *http.Request, err error) (status int, e apiError) {
+	unavailable, isUnavailable := errors.AsType[*storage.UnavailableError](err)
 	switch {
 	case r.Context().Err() != nil:
 		// Nobody waits for this any more. Still a status of its own: without one
 		// net/http would answer 200, and what listens on behalf of the client
 		// (a proxy, a log) would take the event for acknowledged.
-		writeError(w, http.StatusServiceUnavailable, apiError{Error: "request cancelled"})
-	case errors.As(err, &unavailable):
-		writeError(w, http.StatusServiceUnavailable, apiError{
+		return http.StatusServiceUnavailable, apiError{Error: "request cancelled", RetryAfter: retryAfter(0)}
+	case isUnavailable:
+		return http.StatusServiceUnavailable, apiError{
 			Error: "storage unavailable", Message: unavailable.Reason,
 			RetryAfter: retryAfter(unavailable.RetryAfter),
-		})
+		}
 	case errors.Is(err, storage.ErrPoison):
-		writeError(w, http.StatusServiceUnavailable, apiError{
+		return http.StatusServiceUnavailable, apiError{
 			Error: "session unavailable", Message: "this session's log cannot be written; others can",
 			RetryAfter: retryAfter(poisonRetry),
-		})
-	case errors.Is(err, storage.ErrClosed):
-		writeError(w, http.StatusServiceUnavailable, apiError{
-			Error: "storage unavailable", Message: "the hub is shutting down",
-		})
-	default:
-		msg := "storage operation failed"
-		if errors.Is(err, context.DeadlineExceeded) {
-			msg = "storage operation took too long"
 		}
-		s.logger().Error(msg, zap.Error(err))
-		writeError(w, http.StatusInternalServerError, apiError{Error: "internal error"})
+	case errors.Is(err, storage.ErrClosed):
+		return http.StatusServiceUnavailable, apiError{
+			Error: "storage unavailable", Message: "the hub is shutting down", RetryAfter: retryAfter(0),
+		}
 	}
+	msg := "storage operation failed"
+	if errors.Is(err, context.DeadlineExceeded) {
+		msg = "storage operation took too long"
+	}
+	s.logger().Error(msg, zap.Error(err))
+	return http.StatusInternalServerError, apiError{Error: "internal error"}
 }
 
 // poisonRetry: a log that cannot be written needs an operator, not haste.

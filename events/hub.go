@@ -122,19 +122,39 @@ func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 // subscriber, and goes on working after Close.
 func (h *Hub) Publish(ctx context.Context, ev Event) (storage.Result, error) {
 	res, err := h.cfg.Backend.AddEvent(ctx, ev.Session, ev.ID, ev.Data)
+	h.deliver(ev, res, err)
+	return res, err //nolint:wrapcheck // the caller looks for storage's errors
+}
+
+// PublishAll stores events as Publish does, each on its own: its result has its
+// error. Those of one session are stored and delivered in their order.
+func (h *Hub) PublishAll(ctx context.Context, evs []Event) []storage.Result {
+	news := make([]storage.NewEvent, len(evs))
+	for i, ev := range evs {
+		news[i] = storage.NewEvent{Session: ev.Session, ID: ev.ID, Data: ev.Data}
+	}
+	results := h.cfg.Backend.AddEvents(ctx, news)
+	for i, ev := range evs {
+		h.deliver(ev, results[i], results[i].Err)
+	}
+	return results
+}
+
+// deliver hands an event to the session's subscribers as storage has taken it.
+func (h *Hub) deliver(ev Event, res storage.Result, err error) {
 	t := h.topic(ev.Session)
 	if err != nil {
 		if t != nil {
 			t.doubt()
 		}
-		return res, err //nolint:wrapcheck // the caller looks for storage's errors
+		return
 	}
 	d := deliveryOf(ev, res)
 	if res.Duplicate {
 		if t != nil {
 			t.repeated(d)
 		}
-		return res, nil
+		return
 	}
 	if t != nil {
 		t.offer(d)
@@ -142,7 +162,6 @@ func (h *Hub) Publish(ctx context.Context, ev Event) (storage.Result, error) {
 	if strings.HasPrefix(ev.Type, lifecyclePrefix) {
 		h.broadcast(ev.Session, d)
 	}
-	return res, nil
 }
 
 // Read answers a page of a session's events, as storage does.

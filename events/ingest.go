@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"fmt"
@@ -25,14 +26,30 @@ type accepted struct {
 	Durable    *bool  `json:"durable,omitempty"` // only ever false
 }
 
-// ingest answers POST /api/events: one event.
+// ingest answers POST /api/events: one event, a JSON array or lines of them.
 func (s *Site) ingest(w http.ResponseWriter, r *http.Request) {
-	if problem := checkContent(r.Header); problem != nil {
+	lines, problem := checkContent(r.Header)
+	if problem != nil {
 		writeError(w, http.StatusUnsupportedMediaType, *problem)
 		return
 	}
-	body, status, problem := readBody(w, r, s.Hub.Limits().MaxMessage)
-	if problem == nil {
+	array := false
+	limit, what := s.Hub.Limits().MaxMessage, "an event"
+	if most := max(limit, maxBatch); r.ContentLength > most { // the client is not asked to send it
+		limit, what = most, "a body"
+	} else if array = !lines && beginsArray(r); lines || array {
+		limit, what = most, "a batch"
+	}
+	body, status, problem := readBody(w, r, limit, what)
+	switch {
+	case problem != nil:
+	case lines:
+		s.ingestBatch(w, r, splitLines(body))
+		return
+	case array:
+		s.ingestArray(w, r, body)
+		return
+	default:
 		status = http.StatusBadRequest
 		var e Event
 		if e, problem = parseEvent(body, time.Now()); problem == nil {
@@ -78,36 +95,57 @@ func acceptance(e Event, result storage.Result) (status int, a accepted) {
 	return status, a
 }
 
-// checkContent: JSON, in UTF-8, not compressed.
-func checkContent(h http.Header) *apiError {
-	const want = "one JSON object with Content-Type application/json is expected"
+// checkContent: JSON, or lines of JSON, in UTF-8, not compressed.
+func checkContent(h http.Header) (lines bool, problem *apiError) {
+	const want = "JSON with Content-Type application/json, or application/x-ndjson, is expected"
 	value := h.Get("Content-Type")
 	kind, params, err := mime.ParseMediaType(value)
 	switch charset := params["charset"]; {
 	case value == "":
-		return unsupported(want+", there is none", "Content-Type")
+		return false, unsupported(want+", there is none", "Content-Type")
 	case err != nil:
-		return unsupported(want+", it is malformed", "Content-Type")
-	case kind != "application/json":
-		return unsupported(fmt.Sprintf("%s, not %.100s", want, kind), "Content-Type")
+		return false, unsupported(want+", it is malformed", "Content-Type")
+	case kind != "application/json" && kind != "application/x-ndjson":
+		return false, unsupported(fmt.Sprintf("%s, not %.100s", want, kind), "Content-Type")
 	case charset != "" && !strings.EqualFold(charset, "utf-8"):
-		return unsupported(want+" and no charset but utf-8", "Content-Type")
+		return false, unsupported(want+" and no charset but utf-8", "Content-Type")
 	}
 	if e := h.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
-		return unsupported("a compressed body is not taken", "Content-Encoding")
+		return false, unsupported("a compressed body is not taken", "Content-Encoding")
 	}
-	return nil
+	return kind == "application/x-ndjson", nil
 }
 
 func unsupported(message, field string) *apiError {
 	return &apiError{Error: "unsupported media type", Message: message, Field: field}
 }
 
+// beginsArray reports whether the body is meant as a JSON array; nothing of it is
+// lost.
+func beginsArray(r *http.Request) bool {
+	const most = 512 // of white space
+	body := bufio.NewReaderSize(r.Body, most)
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{body, r.Body}
+	for n := 1; n <= most; n++ {
+		begin, err := body.Peek(n)
+		if err != nil {
+			return false
+		}
+		if c := begin[n-1]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
+			return c == '['
+		}
+	}
+	return false
+}
+
 // readBody reads the whole body, of at most limit bytes. The problem, if there
 // is one, belongs to the status.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte, status int, problem *apiError) {
-	if r.ContentLength > limit { // before the client is asked to send it
-		return nil, http.StatusRequestEntityTooLarge, tooLarge(limit)
+func readBody(w http.ResponseWriter, r *http.Request, limit int64, what string) (body []byte, status int, problem *apiError) {
+	if r.ContentLength > limit {
+		return nil, http.StatusRequestEntityTooLarge, tooLarge(limit, what)
 	}
 	var b bytes.Buffer
 	if r.ContentLength > 0 {
@@ -118,7 +156,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte,
 	var tooBig *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooBig): // the site may have set a lower limit before us
-		return nil, http.StatusRequestEntityTooLarge, tooLarge(tooBig.Limit)
+		return nil, http.StatusRequestEntityTooLarge, tooLarge(tooBig.Limit, what)
 	case err != nil:
 		return nil, http.StatusBadRequest, &apiError{
 			Error: "incomplete body", Message: "the body ended before it was complete",
@@ -127,10 +165,10 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) (body []byte,
 	return b.Bytes(), 0, nil
 }
 
-func tooLarge(limit int64) *apiError {
+func tooLarge(limit int64, what string) *apiError {
 	return &apiError{
-		Error:   "event too large",
-		Message: fmt.Sprintf("an event may be at most %d bytes long", limit),
+		Error:   strings.TrimPrefix(strings.TrimPrefix(what, "an "), "a ") + " too large",
+		Message: fmt.Sprintf("%s may be at most %d bytes long", what, limit),
 		Details: map[string]int64{"limit": limit},
 	}
 }

@@ -52,7 +52,6 @@ func TestIngestContent(t *testing.T) {
 	}
 	for kind, message := range map[string]string{
 		"":                                 "there is none",
-		"application/x-ndjson":             "not application/x-ndjson",
 		"text/plain":                       "not text/plain",
 		"application/json; charset=utf-16": "no charset but utf-8",
 		"application/json; charset":        "it is malformed",
@@ -60,7 +59,7 @@ func TestIngestContent(t *testing.T) {
 		a := s.do("POST", "/api/events", event("x"), header("Content-Type", kind))
 		a.want(t, 415, "unsupported media type")
 		v := a.json(t)
-		if m, _ := v["message"].(string); !strings.HasPrefix(m, "one JSON object") || !strings.HasSuffix(m, message) || v["field"] != "Content-Type" {
+		if m, _ := v["message"].(string); !strings.HasPrefix(m, "JSON with Content-Type") || !strings.HasSuffix(m, message) || v["field"] != "Content-Type" {
 			t.Errorf("%q: %s", kind, a.body)
 		}
 	}
@@ -97,7 +96,6 @@ func TestIngestBody(t *testing.T) {
 	a.want(t, 400, "incomplete body")
 
 	for body, want := range map[string]string{
-		"[" + event("z") + "]":         `found an array at byte 0`,
 		event("z") + "\n" + event("z"): `found more after it at byte 88`,
 		"\n":                           `found nothing at byte 1`,
 		`{"type":`:                     `unexpected end at byte 8`,

@@ -12,6 +12,9 @@ type Events interface {
 	// data must not be changed afterwards. An [UnavailableError] says when to
 	// try again.
 	AddEvent(ctx context.Context, session, id string, data []byte) (Result, error)
+	// AddEvents appends many, each on its own: its result has its error. Those of one
+	// session are in their order.
+	AddEvents(ctx context.Context, events []NewEvent) []Result
 	// ReadEvents answers a page of a session's events, oldest first.
 	ReadEvents(ctx context.Context, session string, q LogQuery) (LogPage, error)
 	// Growth calls fn, in order and from one goroutine, for every session whose
@@ -20,23 +23,47 @@ type Events interface {
 	Growth(ctx context.Context, fn func(session string)) error
 }
 
+// NewEvent is an event to be added; see [Events].AddEvent.
+type NewEvent struct {
+	Session, ID string
+	Data        []byte
+}
+
 // eventLog begins the name of a session's event log, which is that of its input
 // queue too, so that one Drop removes both.
 const eventLog = "e:"
 
 // AddEvent implements [Events].
 func (s *Store) AddEvent(ctx context.Context, session, id string, data []byte) (Result, error) {
-	results, err := s.Driver.Apply(ctx, []Op{&Append{
-		Log: eventLog + session, ID: id, Data: data,
-		MaxLen: s.History.MaxLen, MaxAge: s.History.MaxAge,
-	}})
-	if err != nil {
-		return Result{}, fmt.Errorf("append event: %w", err)
+	result := s.AddEvents(ctx, []NewEvent{{session, id, data}})[0]
+	if result.Err != nil {
+		return Result{}, result.Err
 	}
-	if err := results[0].Err; err != nil {
-		return Result{}, fmt.Errorf("append event: %w", err)
+	return result, nil
+}
+
+// AddEvents implements [Events].
+func (s *Store) AddEvents(ctx context.Context, events []NewEvent) []Result {
+	ops := make([]Op, len(events))
+	for i, e := range events {
+		ops[i] = &Append{
+			Log: eventLog + e.Session, ID: e.ID, Data: e.Data,
+			MaxLen: s.History.MaxLen, MaxAge: s.History.MaxAge,
+		}
 	}
-	return results[0], nil
+	results, err := s.Driver.Apply(ctx, ops)
+	if len(results) != len(ops) {
+		results = make([]Result, len(ops))
+		for i := range results {
+			results[i].Err = err
+		}
+	}
+	for i := range results {
+		if results[i].Err != nil {
+			results[i].Err = fmt.Errorf("append event: %w", results[i].Err)
+		}
+	}
+	return results
 }
 
 // ReadEvents implements [Events].
