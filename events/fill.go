@@ -260,6 +260,7 @@ func (t *topic) reachHead(page storage.LogPage) {
 		}
 	}
 	t.align()
+	t.forgetGiven()
 }
 
 // settled drops the parts of c that the log's last numbers make superfluous.

@@ -13,6 +13,7 @@ import (
 // notice to them. All fields but frames are fixed once it exists.
 type delivery struct {
 	notice  noticeKind // noNotice: an event
+	id      string
 	data    []byte
 	epoch   storage.Epoch
 	pos     storage.Position // zero while pending
@@ -44,7 +45,7 @@ func (d *delivery) byNumber() bool { return d.pending || d.early }
 // deliveryOf is the delivery for what AddEvent answered about an event.
 func deliveryOf(ev Event, res storage.Result) *delivery {
 	d := &delivery{
-		data: ev.Data, link: res.Link, pending: res.Pending, received: res.ReceivedAt,
+		id: ev.ID, data: ev.Data, link: res.Link, pending: res.Pending, received: res.ReceivedAt,
 	}
 	if !res.Pending {
 		d.epoch, d.pos = res.Cursor.Epoch, res.Cursor.Pos
@@ -54,7 +55,7 @@ func deliveryOf(ev Event, res storage.Result) *delivery {
 
 // entryDelivery is the delivery for an entry that was read.
 func entryDelivery(epoch storage.Epoch, e storage.LogEntry) *delivery {
-	d := &delivery{data: e.Data, link: e.Link, pending: e.Pending, received: e.Received}
+	d := &delivery{id: e.ID, data: e.Data, link: e.Link, pending: e.Pending, received: e.Received}
 	if !e.Pending {
 		d.epoch, d.pos = epoch, e.Pos
 	}

@@ -123,6 +123,10 @@ func (b *fakeBackend) ship() {
 	defer b.mu.Unlock()
 	for _, l := range b.logs {
 		for _, e := range l.pending {
+			if slices.ContainsFunc(l.entries, func(o storage.LogEntry) bool { return o.ID == e.ID }) {
+				l.state.Last[e.Link.Producer] = e.Link.Number // another node has been faster
+				continue
+			}
 			l.take(e)
 		}
 		l.pending = nil

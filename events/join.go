@@ -115,7 +115,7 @@ func (s *subscriber) replay(cursor storage.Cursor, first bool) {
 		entries := sendable(page)
 		withheld := len(entries) < len(page.Entries)
 		page.Entries = entries
-		if s.sendPage(entries) != nil {
+		if s.sendPage(s.withoutTwins(entries)) != nil {
 			return
 		}
 		cursor = page.Cursor
@@ -172,6 +172,25 @@ func sendable(page storage.LogPage) []storage.LogEntry {
 	}
 	return slices.DeleteFunc(slices.Clone(page.Entries), func(e storage.LogEntry) bool {
 		return !e.Cursor.Saw(e.Link) && (e.Pending || e.Cursor.Pos != e.Pos)
+	})
+}
+
+// withoutTwins leaves out what the subscriber got while it was pending, under another
+// link, and remembers what he gets so now.
+func (s *subscriber) withoutTwins(entries []storage.LogEntry) []storage.LogEntry {
+	t := s.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, e := range entries {
+		if e.Pending {
+			t.given.add(e.ID, e.Link)
+		}
+	}
+	if t.given.links == nil {
+		return entries
+	}
+	return slices.DeleteFunc(slices.Clone(entries), func(e storage.LogEntry) bool {
+		return e.Cursor.Saw(t.given.twin(e.ID, e.Link))
 	})
 }
 

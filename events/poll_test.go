@@ -109,6 +109,37 @@ func TestPollByTimestamp(t *testing.T) {
 	}
 }
 
+// A client that cuts the timestamp to milliseconds, as JavaScript does, gets past
+// one that holds more events than it asks for.
+func TestPollByTimestampCutShort(t *testing.T) {
+	s := newTestSite(t, unlimited)
+	const burst = 900
+	ops := make([]storage.Op, burst) // together they stand 1 µs apart
+	for i := range ops {
+		ops[i] = &storage.Append{Log: "e:s", ID: fmt.Sprint(i), Data: fmt.Appendf(nil, `{"id":"%d"}`, i)}
+	}
+	if _, err := s.backend.Driver.Apply(t.Context(), ops); err != nil {
+		t.Fatal(err)
+	}
+	since, seen := "1970-01-01T00:00:00.000Z", map[string]bool{}
+	for more, polls := true, 0; more; polls++ {
+		a := s.do("GET", "/api/events/poll/s?limit=100&since="+since, "")
+		a.want(t, 200, "")
+		if polls > burst/100 {
+			t.Fatalf("%d of %d events, and it is still at %s", len(seen), burst, since)
+		}
+		for id := range strings.FieldsSeq(a.ids(t)) {
+			seen[id] = true
+		}
+		v := a.json(t)
+		whole, fraction, _ := strings.Cut(v["timestamp"].(string), ".")
+		since, more = whole+"."+fraction[:3]+"Z", v["hasMore"] == true
+	}
+	if len(seen) != burst {
+		t.Errorf("%d of %d events", len(seen), burst)
+	}
+}
+
 func TestPollRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestSite(t, func(s *Site, _ *siteBackend, _ *Config) {

@@ -152,7 +152,7 @@ func (s *subscriber) takeOwn(d *delivery) {
 		}
 		return
 	}
-	saw := s.cursor.Saw(d.link) || d.link.Number != 0 && s.seen[d.link.Producer] >= d.link.Number
+	saw, twin := s.saw(d.link), s.saw(s.topic.given.twin(d.id, d.link))
 	if d.byNumber() {
 		if saw || s.degraded && !s.hasBefore(d) {
 			return
@@ -169,9 +169,15 @@ func (s *subscriber) takeOwn(d *delivery) {
 			s.cursor = s.cursor.Pass(d.epoch, d.pos, d.link)
 		}
 	}
-	if !saw && !s.wasTold(d) {
+	if !saw && !twin && !s.wasTold(d) {
 		s.out.push(appendDelivery(nil, s.enc, s.topic.quoted, d, s.cursor.String()))
 	}
+}
+
+// saw reports whether the subscriber got the event of this link before it had a
+// position, or in his replay.
+func (s *subscriber) saw(l storage.Link) bool {
+	return s.cursor.Saw(l) || l.Number != 0 && s.seen[l.Producer] >= l.Number
 }
 
 // hasBefore reports whether the subscriber, whose replay was incomplete, is known

@@ -32,6 +32,7 @@ type topic struct {
 	// own is the highest number delivered of each producer's chain, with or
 	// without a position.
 	own      map[storage.Producer]uint64
+	given    given
 	waiting  []held
 	timer    *time.Timer // runs while something is waiting
 	filling  bool        // a goroutine reads the log
@@ -167,10 +168,16 @@ func (t *topic) advance(d *delivery) {
 		silent = t.own[d.link.Producer] >= d.link.Number
 		t.own[d.link.Producer] = max(t.own[d.link.Producer], d.link.Number)
 	}
+	if twin := t.given.twin(d.id, d.link); twin.Number != 0 {
+		silent = silent || t.own[twin.Producer] >= twin.Number
+	}
 	if d.byNumber() {
 		t.cursor = t.cursor.With(d.link)
 	} else {
 		t.cursor = t.cursor.Pass(d.epoch, d.pos, d.link)
+	}
+	if d.pending {
+		t.given.add(d.id, d.link)
 	}
 	t.deliver(d, silent)
 }

@@ -15,7 +15,9 @@ type Events interface {
 	// AddEvents appends many, each on its own: its result has its error. Those of one
 	// session are in their order.
 	AddEvents(ctx context.Context, events []NewEvent) []Result
-	// ReadEvents answers a page of a session's events, oldest first.
+	// ReadEvents answers a page of a session's events, oldest first. Behind a time
+	// in whole milliseconds or seconds it may have more than q.Limit entries, though
+	// never more than MaxPage: as many as it takes to get out of that unit.
 	ReadEvents(ctx context.Context, session string, q LogQuery) (LogPage, error)
 	// Growth calls fn, in order and from one goroutine, for every session whose
 	// log another node has appended to, and with "" when notices may have been
@@ -69,6 +71,11 @@ func (s *Store) AddEvents(ctx context.Context, events []NewEvent) []Result {
 // ReadEvents implements [Events].
 func (s *Store) ReadEvents(ctx context.Context, session string, q LogQuery) (LogPage, error) {
 	page, err := s.Driver.ReadLog(ctx, eventLog+session, q)
+	if reach := q.reach(); err == nil && page.fallsShort(reach, q.limit()) {
+		q.Limit = MaxPage
+		page, err = s.Driver.ReadLog(ctx, eventLog+session, q)
+		page = page.upTo(reach)
+	}
 	if err != nil {
 		return LogPage{}, fmt.Errorf("read events: %w", err)
 	}

@@ -32,11 +32,7 @@ type ReadPlan struct {
 // Plan reads a query against the state of its log, which must have been taken
 // in one step with the entries that are then read.
 func (q LogQuery) Plan(s LogState) ReadPlan {
-	p := ReadPlan{After: -1, Limit: q.Limit, state: s}
-	if p.Limit <= 0 {
-		p.Limit = DefaultPage
-	}
-	p.Limit = min(p.Limit, MaxPage)
+	p := ReadPlan{After: -1, Limit: q.limit(), state: s}
 	switch {
 	case q.Before != nil:
 		p.Newest = true
@@ -47,6 +43,13 @@ func (q LogQuery) Plan(s LogState) ReadPlan {
 		p.after(*q.After)
 	}
 	return p
+}
+
+func (q LogQuery) limit() int {
+	if q.Limit <= 0 {
+		return DefaultPage
+	}
+	return min(q.Limit, MaxPage)
 }
 
 func (p *ReadPlan) after(c Cursor) {
@@ -114,6 +117,45 @@ func (p ReadPlan) startOfNewest(entries []LogEntry) Cursor {
 	}
 	// Nothing lies before: the reader stays where he was.
 	return Cursor{Epoch: p.state.Epoch, Pos: Position{Micros: p.Before - 1}}
+}
+
+// reach is the position, in µs, that the answer's cursor must have reached for its
+// reader to get on if he sends it back as a time cut to the unit of q.After; 0 if
+// q.After is no time in whole milliseconds or seconds. Otherwise he gets the same
+// page again and again where more than a page lies within one unit: what came in a
+// burst stands 1 µs apart.
+//
+// MaxPage entries reach the end of any millisecond. A whole second may hold more of
+// them, and then only the cursor itself leads on.
+func (q LogQuery) reach() int64 {
+	if q.After == nil || !q.After.IsTimestamp() {
+		return 0
+	}
+	const millisecond, second = 1_000, 1_000_000
+	switch micros := q.After.Pos.Micros; {
+	case micros%second == 0:
+		return micros + second
+	case micros%millisecond == 0:
+		return micros + millisecond
+	}
+	return 0
+}
+
+// fallsShort reports whether a page read with limit ended before reach because of
+// that limit. What is pending has no position and lets the cursor stay where it is.
+func (p LogPage) fallsShort(reach int64, limit int) bool {
+	return len(p.Entries) >= limit && limit < MaxPage && p.Cursor.Pos.Micros < reach
+}
+
+// upTo is the page without what follows the first entry that reaches reach.
+func (p LogPage) upTo(reach int64) LogPage {
+	for i, e := range p.Entries[:max(len(p.Entries)-1, 0)] {
+		if e.Cursor.Pos.Micros >= reach {
+			p.Entries, p.Cursor, p.HasMore = p.Entries[:i+1], e.Cursor, true
+			break
+		}
+	}
+	return p
 }
 
 // DefaultHistory bounds an event log where nothing else is configured.

@@ -122,3 +122,26 @@ func TestPage(t *testing.T) {
 		t.Errorf("an unknown log: %+v", unknown)
 	}
 }
+
+// TestReach: a reader who cuts times to a unit must get out of it.
+func TestReach(t *testing.T) {
+	const ms, s = 1_000, 1_000_000
+	time := func(micros int64) *Cursor { c := MicrosCursor(micros); return &c }
+	entry := &Cursor{Epoch: 7, Pos: Position{3 * ms, 1}}
+	for name, tt := range map[string]struct {
+		q    LogQuery
+		want int64
+	}{
+		"tail":           {LogQuery{}, 0},
+		"before a time":  {LogQuery{Before: time(s)}, 0},
+		"an entry":       {LogQuery{After: entry}, 0},
+		"microseconds":   {LogQuery{After: time(2*s + 3*ms + 1)}, 0},
+		"milliseconds":   {LogQuery{After: time(2*s + 3*ms)}, 2*s + 4*ms},
+		"seconds":        {LogQuery{After: time(2 * s)}, 3 * s},
+		"from the start": {LogQuery{After: time(0)}, s},
+	} {
+		if got := tt.q.reach(); got != tt.want {
+			t.Errorf("%s: %d, want %d", name, got, tt.want)
+		}
+	}
+}

@@ -102,7 +102,7 @@ type Push struct {
 }
 
 // Add changes the fields of one member of a scope; a field that is not there is 0
-// for Deltas, and absent for Low and High.
+// for Deltas, and absent for Low and High. A member without fields is none.
 type Add struct {
 	Collection, Scope, Member string
 	Deltas                    map[string]int64 // added

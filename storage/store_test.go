@@ -25,9 +25,13 @@ func (f *fake) Apply(_ context.Context, ops []Op) ([]Result, error) {
 	return f.results, f.err
 }
 
-func (f *fake) ReadLog(_ context.Context, log string, _ LogQuery) (LogPage, error) {
+func (f *fake) ReadLog(_ context.Context, log string, q LogQuery) (LogPage, error) {
 	f.log = log
-	return f.page, f.err
+	page := f.page
+	if n := q.limit(); len(page.Entries) > n {
+		page.Entries, page.Cursor, page.HasMore = page.Entries[:n], page.Entries[n-1].Cursor, true
+	}
+	return page, f.err
 }
 
 func (f *fake) Subscribe(_ context.Context, channel string, fn func(Message)) error {
@@ -71,6 +75,52 @@ func TestStoreReadEvents(t *testing.T) {
 	f.err = ErrClosed
 	if _, err := (&Store{Driver: f}).ReadEvents(t.Context(), "s1", LogQuery{}); !errors.Is(err, ErrClosed) {
 		t.Fatal(err)
+	}
+}
+
+// TestStoreReadEventsCutShort: a page that does not lead out of the unit of a time
+// is read again, as far as it must reach and no further.
+func TestStoreReadEventsCutShort(t *testing.T) {
+	const second = 1_000_000
+	for name, tt := range map[string]struct {
+		since   int64
+		step    int64 // µs between the entries
+		limit   int
+		pending bool // they have no position, so cursors stay where they are
+		want    int
+	}{
+		"a millisecond":            {since: second + 1000, step: 1, limit: 10, want: 1000},
+		"a millisecond, half full": {since: second + 1000, step: 2, limit: 10, want: 500},
+		"just out of it":           {since: second + 1000, step: 100, limit: 10, want: 10},
+		"one is missing":           {since: second + 1000, step: 100, limit: 9, want: 10},
+		"by default":               {since: second + 1000, step: 2, want: 500},
+		"at the maximum":           {since: second, step: 1, limit: MaxPage, want: MaxPage},
+		"a second":                 {since: second, step: 2000, limit: 10, want: 500},
+		"a second of too many":     {since: second, step: 900, limit: 10, want: MaxPage},
+		"no unit":                  {since: second + 1, step: 1, limit: 10, want: 10},
+		"pending":                  {since: second + 1000, step: 1, limit: 10, pending: true, want: MaxPage},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &fake{}
+			for i := range int64(2000) {
+				e := LogEntry{Pos: Position{tt.since + (i+1)*tt.step, uint64(i + 1)}} //nolint:gosec // small
+				e.Cursor = Cursor{Epoch: 7, Pos: e.Pos}
+				if tt.pending {
+					e.Pos, e.Cursor = Position{}, MicrosCursor(tt.since)
+				}
+				f.page.Entries = append(f.page.Entries, e)
+			}
+			since := MicrosCursor(tt.since)
+			page, err := (&Store{Driver: f}).ReadEvents(t.Context(), "s", LogQuery{After: &since, Limit: tt.limit})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last := f.page.Entries[tt.want-1].Cursor
+			if len(page.Entries) != tt.want || !page.HasMore || page.Cursor.String() != last.String() {
+				t.Fatalf("%d entries, more %v, cursor %s; want %d, true, %s",
+					len(page.Entries), page.HasMore, page.Cursor, tt.want, last)
+			}
+		})
 	}
 }
 

@@ -299,9 +299,11 @@ local function add(counters, ranking, doc, a)
     if not v or less(v, high[i + 1]) then redis.call('HSET', counters, high[i], high[i + 1]) end
   end
   if to ~= '' then trim(counters, from, to) end
-  if by ~= '' and redis.call('EXISTS', counters) == 1 then
+  local left = redis.call('EXISTS', counters) == 1
+  if not left then redis.call('ZREM', ranking, member) end
+  if by ~= '' then
     local value = tonumber(redis.call('HGET', counters, by) or 0)
-    redis.call('ZADD', ranking, str(-value), member)
+    if left then redis.call('ZADD', ranking, str(-value), member) end
     if conditional then rerank(doc, d, member, value) end
     if most > 0 then cut(ranking, counters, member, most) end
   end

@@ -13,6 +13,8 @@ var counterTests = []test{
 	{"deltas add up", counterDeltas},
 	{"the least and the greatest are kept", counterExtremes},
 	{"fields in the range to be trimmed go, the others stay", counterTrim},
+	{"a member without fields is none", counterEmptied},
+	{"a document whose counters are gone ranks as 0", counterEmptiedDocument},
 	{"the top members, highest first, equals by name", counterTop},
 	{"Top is at most MaxPage", counterTopMost},
 	{"the top members follow the field that ranks", counterTopMoves},
@@ -133,6 +135,70 @@ func counterTrim(e *env) {
 	if got := e.counters("s", storage.CounterQuery{Member: "a"}); len(got[0].Fields) != 5 {
 		e.Fatalf("an empty range trims: %v", got)
 	}
+}
+
+// counterEmptied: fields that are trimmed may stay for some time, but when the last
+// has gone, so has the member.
+func counterEmptied(e *env) {
+	daily := func(member string, most int) *storage.Add {
+		a := e.add(member, fields{"d1": 1, "d2": 2})
+		a.RankBy, a.MaxMembers = "d2", most
+		return a
+	}
+	trim := func(member, rankBy string) {
+		e.Helper()
+		a := e.add(member, nil)
+		a.RankBy, a.TrimFrom, a.TrimTo = rankBy, "d", "e"
+		e.eventually("all fields are gone", func() bool {
+			e.do(a)
+			return len(e.counters("s", storage.CounterQuery{Member: member})) == 0
+		})
+	}
+	e.do(daily("a", 0), daily("b", 0), daily("c", 0))
+	e.top("s", 10, "a", "b", "c")
+	trim("b", "d2")
+	e.top("s", 10, "a", "c")
+	trim("a", "")
+	e.top("s", 10, "c")
+	// It takes no place either.
+	e.do(daily("d", 2))
+	e.top("s", 10, "c", "d")
+	trim("d", "d2")
+	e.do(daily("e", 2))
+	e.top("s", 10, "c", "e")
+	// It may come back.
+	e.do(daily("b", 0))
+	e.top("s", 10, "b", "c", "e")
+	trim("b", "d2")
+	trim("c", "d2")
+	trim("e", "d2")
+	e.top("s", 10)
+	// One that never had a field is none to begin with.
+	none := e.add("f", nil)
+	none.RankBy = "d2"
+	e.do(none)
+	e.counter("s", "f", nil)
+	e.top("s", 10)
+}
+
+// counterEmptiedDocument: a document whose counters are gone has the rank 0.
+func counterEmptiedDocument(e *env) {
+	visit := func(id string, n int64) {
+		e.do(&storage.Add{Collection: e.log, Member: id, Deltas: fields{"n": n}, RankBy: "n", IfExists: true})
+	}
+	e.do(e.put("a", 1), e.put("b", 1), e.put("c", 1))
+	visit("a", 5)
+	visit("b", 3)
+	visit("c", 4)
+	e.eventually("all fields are gone", func() bool {
+		e.do(&storage.Add{Collection: e.log, Member: "a", TrimFrom: "n", TrimTo: "o", RankBy: "n", IfExists: true})
+		return len(e.counters("", storage.CounterQuery{Member: "a"})) == 0
+	})
+	e.top("", 10, "c", "b")
+	put := e.put("d", 1)
+	put.MaxMembers, put.Rank = 3, 9
+	e.do(put)
+	e.members("b", "c", "d")
 }
 
 func (e *env) rankedAdd(member string, n int64, maxMembers int) *storage.Add {

@@ -3,6 +3,7 @@ package storagetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/actionflows/lifeline/storage"
@@ -17,6 +18,7 @@ var readTests = []test{
 	{"pages forward to the end", pageForward},
 	{"pages backward to the beginning", pageBackward},
 	{"pages under concurrent appends miss and double nothing", pageConcurrent},
+	{"who cuts times to milliseconds misses nothing of a burst", readCutShort},
 	{"each entry's cursor stands behind it", entryCursors},
 }
 
@@ -174,6 +176,42 @@ func pageConcurrent(e *env) {
 		}
 		return len(seen) == writers*each
 	})
+}
+
+// readCutShort reads as a client does that knows only times, and those as
+// JavaScript writes them.
+func readCutShort(e *env) {
+	const burst = 900
+	store, session := &storage.Store{Driver: e.d}, e.log
+	ops := make([]storage.Op, burst)
+	for i := range ops {
+		ops[i] = &storage.Append{Log: "e:" + session, ID: fmt.Sprint("e", i), Data: []byte("{}")}
+	}
+	e.do(ops...)
+	since := "1970-01-01T00:00:00.000Z"
+	seen := make(map[string]bool)
+	for more := true; more; {
+		c := e.reparse(since)
+		page, err := store.ReadEvents(e.ctx, session, storage.LogQuery{After: &c, Limit: 10})
+		if err != nil {
+			e.Fatal(err)
+		}
+		if page.Gap {
+			e.Fatal("a gap was reported where none is")
+		}
+		for _, entry := range page.Entries {
+			seen[entry.ID] = true
+		}
+		whole, fraction, _ := strings.Cut(page.Cursor.Timestamp(), ".")
+		last := since
+		since, more = whole+"."+fraction[:3]+"Z", page.HasMore
+		if more && since <= last {
+			e.Fatalf("%d of %d events, and it does not go on after %s", len(seen), burst, last)
+		}
+	}
+	if len(seen) != burst {
+		e.Fatalf("%d of %d events", len(seen), burst)
+	}
 }
 
 func entryCursors(e *env) {

@@ -22,16 +22,6 @@ const (
 // readLimit is what a reader asks for at once.
 const readLimit = 200
 
-// limit is what this reader asks for at once. What was pending, or is refilled,
-// stands close together, up to one event in a µs: a reader that knows only
-// milliseconds gets past one of them with no less than this.
-func (f *reader) limit() int {
-	if f.form == truncated {
-		return storage.MaxPage
-	}
-	return readLimit
-}
-
 // reader follows one session, at one node or at whichever it finds.
 type reader struct {
 	actor
@@ -118,7 +108,7 @@ func (f *reader) finish() {
 // poll reads one page.
 func (f *reader) poll() (reply, bool) {
 	c := f.r.nodes[f.node]
-	r, err := c.call(f.r.ctx, request{Do: doRead, Name: f.log, Cursor: f.cursor, Limit: f.limit()})
+	r, err := c.call(f.r.ctx, request{Do: doRead, Name: f.log, Cursor: f.cursor, Limit: readLimit})
 	if errors.Is(err, errDown) {
 		if f.roams {
 			f.node = 1 - f.node
