@@ -55,6 +55,7 @@ import (
 //	    max_message       <size>
 //	    message_rate      <per second>
 //	    max_queue         <size> [<frames>]
+//	    max_long_polls    <number>
 //	    max_replays       <number>
 //	}
 func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
@@ -135,6 +136,7 @@ var hubOptions = map[string]func(*caddyfile.Dispenser, *Hub) error{
 	"max_message":       func(d *caddyfile.Dispenser, h *Hub) error { return parseSize(d, &h.MaxMessage) },
 	"message_rate":      func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MessageRate) },
 	"max_queue":         parseQueue,
+	"max_long_polls":    func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxLongPolls) },
 	"max_replays":       func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxReplays) },
 }
 

@@ -52,6 +52,8 @@ type Hub struct {
 	MaxQueueFrames int `json:"max_queue_frames,omitempty"`
 	// How many replays may read from storage at the same time. Default: 64.
 	MaxReplays int `json:"max_replays,omitempty"`
+	// Polls that wait for something to arrive, at the same time. Default: 5000.
+	MaxLongPolls int `json:"max_long_polls,omitempty"`
 
 	// Where a Caddyfile defines the hub; only for messages.
 	DefinedAt string `json:"defined_at,omitempty"`
@@ -125,7 +127,7 @@ func (h *Hub) check(name string) error {
 		{"message_rate", int64(h.MessageRate)},
 		{"max_queue_bytes", h.MaxQueueBytes},
 		{"max_queue_frames", int64(h.MaxQueueFrames)},
-		{"max_replays", int64(h.MaxReplays)},
+		{"max_replays", int64(h.MaxReplays)}, {"max_long_polls", int64(h.MaxLongPolls)},
 	} {
 		if limit.value < 0 {
 			return fmt.Errorf("%s: %d is negative", limit.name, limit.value)
@@ -189,7 +191,7 @@ func (h *Hub) limits() events.Limits {
 	return events.Limits{
 		MaxMessage: h.MaxMessage, MaxConnections: h.MaxConnections, MaxPerIP: h.MaxPerIP,
 		MaxSubscriptions: h.MaxSubscriptions, MessageRate: h.MessageRate,
-		MaxQueueBytes: h.MaxQueueBytes, MaxQueueFrames: h.MaxQueueFrames, MaxReplays: h.MaxReplays,
+		MaxQueueBytes: h.MaxQueueBytes, MaxQueueFrames: h.MaxQueueFrames, MaxReplays: h.MaxReplays, MaxLongPolls: h.MaxLongPolls,
 	}.WithDefaults()
 }
 

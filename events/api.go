@@ -42,6 +42,7 @@ type Limits struct {
 	MaxQueueBytes    int64 // waiting for one slow connection; 1 MiB
 	MaxQueueFrames   int   // the same, in frames; 1,024
 	MaxReplays       int   // replays read from storage at the same time; 64
+	MaxLongPolls     int   // polls that wait; 5,000
 }
 
 // WithDefaults fills the fields that are zero.
@@ -63,6 +64,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.MessageRate, 50)
 	def(&l.MaxQueueFrames, 1_024)
 	def(&l.MaxReplays, 64)
+	def(&l.MaxLongPolls, 5000)
 	return l
 }
 

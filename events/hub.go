@@ -43,6 +43,7 @@ type Hub struct {
 	connections registry
 	broadcasts  broadcaster
 	replays     gate // replays that read from storage
+	longPolls   longPolls
 	fills       gate // topics that do
 	closing     sync.Once
 	judge       atomic.Pointer[judge]

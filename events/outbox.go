@@ -104,6 +104,14 @@ func (o *outbox) pushWait(ctx context.Context, c chunk) error {
 	}
 }
 
+// discard takes everything away, for a connection that only wants to know that
+// there is something.
+func (o *outbox) discard() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.queue, o.bytes, o.frames, o.writing = nil, 0, 0, false
+}
+
 // maxJoin is how many bytes are joined into one write, at most.
 const maxJoin = 64 << 10
 

@@ -19,9 +19,13 @@ func (s *Site) poll(w http.ResponseWriter, r *http.Request, session string, q qu
 		limit = storage.DefaultPage
 	}
 	q.values.Del("before") // no parameter of a poll, which only goes forward
-	lq, problem := q.page(limit)
+	pq, problem := q.poll(limit)
 	if problem != nil {
 		writeError(w, http.StatusBadRequest, *problem)
+		return
+	}
+	if pq.wait > 0 && r.Method != http.MethodHead {
+		s.longPoll(w, r, session, pq, p)
 		return
 	}
 	client := newPollClient(s.who(p), p.IP)
@@ -29,20 +33,36 @@ func (s *Site) poll(w http.ResponseWriter, r *http.Request, session string, q qu
 		s.writePollRefusal(w, err, apiError{RetryAfter: retryAfter(wait)})
 		return
 	}
-	page, err := s.Hub.Read(r.Context(), session, lq)
+	page, err := s.readPage(r, session, pq.lq, pq.types)
 	if err != nil {
 		s.Limiter.giveBack(client, session, s.PollRate)
 		s.writeStorageError(w, r, err)
 		return
 	}
-	if isUnknown(page) {
+	if isUnknown(page.LogPage) {
 		s.Limiter.giveBack(client, session, s.PollRate)
 	}
-	s.writePage(w, r, pageHead{SessionID: session}, page, pageTail{
+	s.writePoll(w, r, session, pq, page)
+}
+
+// poll is what the parameters of a poll ask for.
+func (q query) poll(limit int) (p pollQuery, problem *apiError) {
+	if p.lq, problem = q.page(limit); problem != nil {
+		return p, problem
+	}
+	if p.types, problem = parseTypes(q.values["types"]); problem != nil {
+		return p, problem
+	}
+	p.wait, problem = parseWait(q.values.Get("wait"))
+	return p, problem
+}
+
+func (s *Site) writePoll(w http.ResponseWriter, r *http.Request, session string, q pollQuery, page filtered) {
+	s.writePage(w, r, pageHead{SessionID: session}, page.LogPage, pageTail{
 		Timestamp: page.Cursor.Timestamp(), PollingMode: true, Cursor: page.Cursor.String(),
 		// More to be polled for; older events, which a poll without since leaves
 		// out, it could not get at.
-		HasMore: page.HasMore && lq.After != nil,
+		HasMore: page.HasMore && q.lq.After != nil,
 		Gap:     page.Gap, Degraded: page.Degraded,
 	})
 }

@@ -13,6 +13,29 @@ import (
 // query is the parsed query of a read.
 type query struct{ values url.Values }
 
+// parameters are those of a route. What would change the answer if the route took
+// it is refused.
+func (rt route) parameters(raw string) (query, *apiError) {
+	q, problem := parseQuery(raw)
+	if problem != nil {
+		return q, problem
+	}
+	var others []string
+	switch rt.kind {
+	case routePoll:
+	case routeRead:
+		others = []string{"wait"}
+	default:
+		others = []string{"wait", "types"}
+	}
+	for _, name := range others {
+		if q.values.Has(name) {
+			return query{}, &apiError{Error: fmt.Sprintf("unknown parameter %q", name), Field: name}
+		}
+	}
+	return q, nil
+}
+
 // parseQuery refuses what would change the answer if it were understood. Other
 // parameters that we do not know are ignored: existing clients send their own,
 // against caches for one.
@@ -24,12 +47,7 @@ func parseQuery(raw string) (query, *apiError) {
 			Error: "malformed query", Message: "it contains a semicolon or a % that starts no escape",
 		}
 	}
-	for _, name := range []string{"wait", "types"} {
-		if values.Has(name) {
-			return query{}, &apiError{Error: fmt.Sprintf("unknown parameter %q", name), Field: name}
-		}
-	}
-	for _, name := range []string{"since", "before", "limit", "seconds"} {
+	for _, name := range []string{"since", "before", "limit", "seconds", "wait"} {
 		if len(values[name]) > 1 {
 			return query{}, badParameter(name, "is given twice")
 		}
@@ -122,7 +140,12 @@ func (s *Site) read(w http.ResponseWriter, r *http.Request, session string, q qu
 		writeError(w, http.StatusBadRequest, *problem)
 		return
 	}
-	page, err := s.Hub.Read(r.Context(), session, lq)
+	types, problem := parseTypes(q.values["types"])
+	if problem != nil {
+		writeError(w, http.StatusBadRequest, *problem)
+		return
+	}
+	page, err := s.readPage(r, session, lq, types)
 	if err != nil {
 		s.writeStorageError(w, r, err)
 		return
@@ -131,10 +154,10 @@ func (s *Site) read(w http.ResponseWriter, r *http.Request, session string, q qu
 		Cursor: page.Cursor.String(), HasMore: page.HasMore,
 		Gap: page.Gap, Degraded: page.Degraded,
 	}
-	if lq.After == nil && page.HasMore && !page.Degraded && len(page.Entries) > 0 {
-		tail.Before = page.Entries[0].Cursor.String()
+	if lq.After == nil && page.HasMore && !page.Degraded && page.oldest != nil {
+		tail.Before = page.oldest.String()
 	}
-	s.writePage(w, r, pageHead{SessionID: session}, page, tail)
+	s.writePage(w, r, pageHead{SessionID: session}, page.LogPage, tail)
 }
 
 // recent answers GET /api/events/:sessionId/recent: what was received in the

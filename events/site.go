@@ -257,5 +257,5 @@ func (rt route) check(r *http.Request) (query, *apiError) {
 			Error: "invalid session id", Message: "sessionId " + err.Error(), Field: "sessionId",
 		}
 	}
-	return parseQuery(r.URL.RawQuery)
+	return rt.parameters(r.URL.RawQuery)
 }
