@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/actionflows/lifeline/storage"
 	"github.com/actionflows/lifeline/storage/resilient/internal/journalfile"
 )
@@ -156,7 +158,7 @@ func (j *Journaled) write(w *write) (ok bool) {
 	}
 	j.mu.Lock()
 	relieved := j.journal.careful
-	j.journal.careful = false
+	j.journal.careful, j.unwritable = false, nil
 	lanes := map[*lane]struct{}{}
 	for _, e := range w.entries {
 		if e.in == nil {
@@ -183,6 +185,9 @@ func (j *Journaled) write(w *write) (ok bool) {
 	}
 	j.written = max(j.written, lastSeq(w))
 	j.mu.Unlock()
+	if relieved {
+		j.observer.look()
+	}
 	for l := range lanes {
 		l.wake()
 	}
@@ -222,7 +227,7 @@ func (j *Journaled) unwritten(w *write, err error) {
 			k.takeBack(e, err)
 		}
 	}
-	k.careful = true
+	k.careful, j.unwritable = true, err
 	for _, l := range j.lanes {
 		l.prune()
 	}
@@ -232,7 +237,8 @@ func (j *Journaled) unwritten(w *write, err error) {
 		j.broken = err
 	}
 	j.mu.Unlock()
-	j.refused.note("the journal cannot be written: what is published is refused", err)
+	j.complaints.unwritten.note(max(len(back), 1), zap.Error(err))
+	j.observer.look()
 	w.answer(err)
 }
 
@@ -280,7 +286,7 @@ func (j *Journaled) mend() {
 		return // it has said so
 	}
 	j.mu.Lock()
-	j.broken = nil
+	j.broken, j.unwritable = nil, nil
 	j.mu.Unlock()
 	j.observer.look()
 }
