@@ -185,10 +185,10 @@ func TestUnwritableJournalIsTold(t *testing.T) {
 		}
 		f.fail(nil)
 		r.put("a", "1")
-		synctest.Wait()
 		if s := r.Status(); s.Degraded {
 			t.Fatalf("status is %+v", s)
 		}
+		settle()
 		if b, e := logs.FilterMessage(begins).Len(), logs.FilterMessage(recovered).Len(); b != 2 || e != 1 {
 			t.Fatalf("%d begun in a minute, %d ended", b, e)
 		}
@@ -236,6 +236,61 @@ func TestSilenceIsTheCauseOfATrip(t *testing.T) {
 		synctest.Wait()
 		if cause == nil || !strings.Contains(cause.Error(), "does not answer in time") {
 			t.Fatalf("the cause is %v", cause)
+		}
+	})
+}
+
+// An outage that is over for a moment only is one.
+func TestAMomentsCalmIsNoEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := logtest.New(zap.InfoLevel)
+		r := newRig(t, func(c *JournaledConfig) { c.Logger = zap.New(core) })
+		defer r.end()
+		for range 2 {
+			r.b.Hold(breaker.ForcedOpen, 0)
+			r.BreakerChanged()
+			time.Sleep(time.Second)
+			r.b.Release()
+			r.BreakerChanged()
+			time.Sleep(calmAfter / 2)
+			synctest.Wait()
+		}
+		settle()
+		if b, e := logs.FilterMessage(begins).Len(), logs.FilterMessage(recovered).Len(); b != 1 || e != 1 {
+			t.Fatalf("%d begun, %d ended", b, e)
+		}
+		if e := logs.FilterMessage(recovered).All()[0]; e.ContextMap()["after"] != 2*time.Second+calmAfter/2 {
+			t.Fatalf("ended with %v", e.ContextMap())
+		}
+	})
+}
+
+// A loss that shows in one partition after the other is told in one line, also while
+// all is well; what comes later, once its minute is over.
+func TestALossIsOneLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		core, logs := logtest.New(zap.InfoLevel)
+		r := newRig(t, func(c *JournaledConfig) { c.Logger = zap.New(core) })
+		defer r.end()
+		losses := func() []int64 { return told(logs, "the backend has lost entries", "partitions") }
+		for range 16 {
+			r.lost("p00")
+			time.Sleep(time.Millisecond)
+		}
+		settle()
+		if got := losses(); !slices.Equal(got, []int64{16}) {
+			t.Fatalf("told %v", got)
+		}
+		r.lost("p00")
+		r.lost("p01")
+		settle()
+		if got := losses(); len(got) != 1 {
+			t.Fatalf("told %v", got)
+		}
+		time.Sleep(loglimit.Every)
+		synctest.Wait()
+		if got := losses(); !slices.Equal(got, []int64{16, 2}) {
+			t.Fatalf("told %v", got)
 		}
 	})
 }

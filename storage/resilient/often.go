@@ -16,11 +16,13 @@ type often struct {
 	logger  *zap.Logger
 	level   zapcore.Level
 	message string
-	unit    string // what is counted
+	unit    string        // what is counted
+	gather  time.Duration // how long the first line waits for what comes with it
 
 	mu     sync.Mutex
-	last   time.Time
-	met    int // since then
+	first  time.Time // of those that no line has told of
+	last   time.Time // of the last line
+	met    int       // since then
 	fields []zap.Field
 }
 
@@ -28,30 +30,42 @@ type often struct {
 func (o *often) note(n int, fields ...zap.Field) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	now := time.Now()
+	if o.met == 0 {
+		o.first = now
+	}
 	o.met += n
 	o.fields = fields
-	o.tell(time.Now())
+	if o.wait(now) == 0 {
+		o.tell(now)
+	}
 }
 
-// rest logs what no line has told of once its minute is over, and answers how long
-// that is from now; 0: all is told.
+// rest logs what no line has told of, once it is time, and answers how long that is
+// from now; 0: all is told.
 func (o *often) rest(now time.Time) (again time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.met > 0 {
+	if o.met == 0 {
+		return 0
+	}
+	if again = o.wait(now); again == 0 {
 		o.tell(now)
 	}
-	if o.met > 0 {
-		return loglimit.Every - now.Sub(o.last)
-	}
-	return 0
+	return again
 }
 
-// tell logs unless it is too early; mu is held.
-func (o *often) tell(now time.Time) {
-	if !o.last.IsZero() && now.Sub(o.last) < loglimit.Every {
-		return
+// wait is how long it is too early for a line; mu is held.
+func (o *often) wait(now time.Time) time.Duration {
+	due := o.first.Add(o.gather)
+	if !o.last.IsZero() && o.last.Add(loglimit.Every).After(due) {
+		due = o.last.Add(loglimit.Every)
 	}
+	return max(due.Sub(now), 0)
+}
+
+// tell logs what has come; mu is held.
+func (o *often) tell(now time.Time) {
 	if ce := o.logger.Check(o.level, o.message); ce != nil {
 		ce.Write(append(o.fields, zap.Int(o.unit, o.met))...)
 	}
@@ -74,7 +88,7 @@ func newComplaints(logger *zap.Logger) complaints {
 	at := func(level zapcore.Level, unit, message string) *often {
 		return &often{logger: logger, level: level, unit: unit, message: message}
 	}
-	return complaints{
+	c := complaints{
 		full: at(zap.ErrorLevel, "times",
 			"the journal is full: what is published is refused until the storage takes what waits, or max_size is larger"),
 		unwritten: at(zap.ErrorLevel, "times", "the journal cannot be written: what is published is refused"),
@@ -83,9 +97,12 @@ func newComplaints(logger *zap.Logger) complaints {
 		givenUp:   at(zap.ErrorLevel, "entries", "the backend will not take a write, which is given up"),
 		discarded: at(zap.ErrorLevel, "discarded", "events of deleted logs were discarded"),
 		lost: at(zap.WarnLevel, "partitions",
-			"the backend has lost entries of a partition: what the journal has of them is compared"),
+			"the backend has lost entries: what it has is compared with the journal"),
 		refilled: at(zap.WarnLevel, "entries", "the backend has lost entries: they are stored again from the journal"),
 	}
+	// One loss shows in one partition after the other.
+	c.lost.gather, c.refilled.gather = calmAfter, calmAfter
+	return c
 }
 
 // rest is that of all of them: the shortest time, or 0.

@@ -115,6 +115,10 @@ func numbered(n int, one, many string) string {
 // call it in its own goroutine.
 func (j *Journaled) OnStatus(fn func(Status)) (cancel func()) { return j.observer.subscribe(fn) }
 
+// calmAfter is how long all must be well before an outage is told to be over: what
+// was lost shows only after the backend is back.
+const calmAfter = statusPoll
+
 // chronicle is what the log has been told of the status; only the observer touches
 // it.
 type chronicle struct {
@@ -122,6 +126,7 @@ type chronicle struct {
 	degraded bool
 	told     bool // there was a warning of this outage
 	since    time.Time
+	calm     time.Time // when it was found not degraded, which may be over at once; zero: it is degraded
 	warned   time.Time // the last line
 	missed   int       // outages without one since then
 	// The journal's counters when the first outage began that no line has told the
@@ -135,39 +140,70 @@ type chronicle struct {
 // it is to look again, though nothing changes; 0: it need not.
 func (j *Journaled) chronicle(s Status) (again time.Duration) {
 	c, now := &j.chronic, time.Now()
-	j.mu.Lock()
-	recovered, refilled := j.journal.recovered, j.journal.refilled
-	j.mu.Unlock()
-	begins := s.Degraded && !c.degraded
-	if begins {
-		if c.missed == 0 {
-			c.recovered, c.refilled = recovered, refilled
-		}
-		c.degraded, c.told, c.since = true, false, now
-		c.missed++
-	}
-	due := now.Sub(c.warned) >= loglimit.Every
-	shipped := []zap.Field{zap.Uint64("shipped", recovered-c.recovered), zap.Uint64("stored_again", refilled-c.refilled)}
-	switch {
-	case s.Degraded && (begins && c.begun.Allow(now) || due):
-		j.logger.Warn("storage is degraded", zap.Strings("reasons", s.Reasons), zap.Int("pending", s.Pending),
-			zap.Duration("for", now.Sub(c.since)), zap.Int("times", max(c.missed, 1)))
-		c.warned, c.told, c.missed = now, true, 0
-	case !s.Degraded && c.degraded && c.told:
-		j.logger.Info("storage has recovered", append(shipped, zap.Duration("after", now.Sub(c.since)))...)
-	case !s.Degraded && c.missed > 0 && due:
-		j.logger.Warn("storage was degraded for short times and has recovered", append(shipped, zap.Int("times", c.missed))...)
-		c.warned, c.missed = now, 0
-	}
-	c.degraded = s.Degraded
 	again = j.complaints.rest(now)
-	if !s.Degraded {
-		again = sooner(again, j.fallback.closed())
+	if s.Degraded {
+		j.chronicleOutage(s, now)
+		return again
 	}
+	if wait := c.wait(now); wait > 0 {
+		return sooner(again, wait)
+	}
+	j.chronicleCalm(now)
 	if c.missed > 0 {
 		again = sooner(again, max(loglimit.Every-now.Sub(c.warned), time.Millisecond))
 	}
-	return again
+	return sooner(again, j.fallback.closed())
+}
+
+// wait is how long it is too early to tell that the outage is over.
+func (c *chronicle) wait(now time.Time) time.Duration {
+	if !c.degraded {
+		return 0
+	}
+	if c.calm.IsZero() {
+		c.calm = now
+	}
+	return max(calmAfter-now.Sub(c.calm), 0)
+}
+
+func (j *Journaled) chronicleOutage(s Status, now time.Time) {
+	c := &j.chronic
+	begins := !c.degraded
+	if begins {
+		if c.missed == 0 {
+			c.recovered, c.refilled = j.storedSoFar()
+		}
+		c.told, c.since = false, now
+		c.missed++
+	}
+	c.degraded, c.calm = true, time.Time{}
+	if begins && c.begun.Allow(now) || now.Sub(c.warned) >= loglimit.Every {
+		j.logger.Warn("storage is degraded", zap.Strings("reasons", s.Reasons), zap.Int("pending", s.Pending),
+			zap.Duration("for", now.Sub(c.since)), zap.Int("times", max(c.missed, 1)))
+		c.warned, c.told, c.missed = now, true, 0
+	}
+}
+
+func (j *Journaled) chronicleCalm(now time.Time) {
+	c := &j.chronic
+	ends := c.degraded
+	c.degraded = false
+	recovered, refilled := j.storedSoFar()
+	stored := []zap.Field{zap.Uint64("shipped", recovered-c.recovered), zap.Uint64("stored_again", refilled-c.refilled)}
+	switch {
+	case ends && c.told:
+		j.logger.Info("storage has recovered", append(stored, zap.Duration("after", c.calm.Sub(c.since)))...)
+	case c.missed > 0 && now.Sub(c.warned) >= loglimit.Every:
+		j.logger.Warn("storage was degraded for short times and has recovered", append(stored, zap.Int("times", c.missed))...)
+		c.warned, c.missed = now, 0
+	}
+}
+
+// storedSoFar answers the journal's counters.
+func (j *Journaled) storedSoFar() (recovered, refilled uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.journal.recovered, j.journal.refilled
 }
 
 func (j *Journaled) logPoison(p poison) {
