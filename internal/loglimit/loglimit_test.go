@@ -12,10 +12,18 @@ func TestLimit(t *testing.T) {
 		at   time.Duration
 		want bool
 	}{
-		{0, true}, {time.Second, true}, {2 * time.Second, true},
-		{3 * time.Second, false}, {Every - 1, false},
-		{Every, true}, {Every, false}, {Every + time.Second, true},
-		{time.Hour, true}, {time.Hour, true}, {time.Hour, true}, {time.Hour, false},
+		{0, true},
+		{time.Second, true},
+		{2 * time.Second, true},
+		{3 * time.Second, false},
+		{Every - 1, false},
+		{Every, true},
+		{Every, false},
+		{Every + time.Second, true},
+		{time.Hour, true},
+		{time.Hour, true},
+		{time.Hour, true},
+		{time.Hour, false},
 	} {
 		if got := l.Allow(begin.Add(c.at)); got != c.want {
 			t.Errorf("after %s: %t, want %t", c.at, got, c.want)

@@ -1,7 +1,6 @@
 package resilient
 
 import (
-	"github.com/actionflows/lifeline/breaker"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -10,6 +9,8 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	zapobserver "go.uber.org/zap/zaptest/observer"
+
+	"github.com/actionflows/lifeline/breaker"
 )
 
 func TestStatusAndLog(t *testing.T) {
