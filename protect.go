@@ -1,7 +1,9 @@
 package lifeline
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -79,8 +81,11 @@ func protect(d storage.Driver, hub string, h *Hub, breakers []*breaker.Breaker, 
 		logger.Info("events are journaled on disk", sourceStorage, zap.String("dir", cfg.Dir))
 	}
 	st, err := resilient.NewJournaled(cfg)
+	if errors.As(err, new(*fs.PathError)) {
+		return nil, fmt.Errorf("%w; make %s a directory that the server may write to, or name another one with the option journal", err, cfg.Dir)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("journal: %w", err)
+		return nil, fmt.Errorf("journal in %s: %w", cfg.Dir, err)
 	}
 	return st, nil
 }

@@ -2,10 +2,12 @@ package lifeline
 
 import (
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/breaker"
+	"github.com/actionflows/lifeline/internal/loglimit"
 	"github.com/actionflows/lifeline/storage/resilient"
 )
 
@@ -19,6 +21,15 @@ type telemetry struct {
 	mu          sync.Mutex
 	transitions map[transitionLabels]uint64
 	degraded    bool // as last told
+	trips       map[string]*trips
+	tried       time.Time // when the last try of an open breaker was logged
+	trying      string    // the breaker whose try that is
+}
+
+// trips are those of one breaker in the log.
+type trips struct {
+	logged loglimit.Limit
+	quiet  bool // the last one was one too many
 }
 
 type transitionLabels struct{ breaker, to string }
@@ -26,7 +37,7 @@ type transitionLabels struct{ breaker, to string }
 func newTelemetry(hub string, logger *zap.Logger) *telemetry {
 	return &telemetry{
 		hub: hub, log: logger.With(sourceBreaker), emitter: newEmitter(logger.With(sourceHub)),
-		transitions: make(map[transitionLabels]uint64),
+		transitions: make(map[transitionLabels]uint64), trips: make(map[string]*trips),
 	}
 }
 
@@ -68,6 +79,10 @@ func (t *telemetry) logTransition(tr breaker.Transition) {
 	if tr.RetryIn > 0 {
 		fields = append(fields, zap.Duration("for", tr.RetryIn))
 	}
+	if t.tooMany(tr, time.Now()) {
+		t.log.Debug("circuit breaker changed state once more", append(fields, zap.NamedError("cause", tr.Cause))...)
+		return
+	}
 	switch {
 	case tr.Held == breaker.ForcedOpen:
 		t.log.Warn("circuit breaker held open", fields...)
@@ -82,6 +97,44 @@ func (t *telemetry) logTransition(tr breaker.Transition) {
 	default:
 		t.log.Info("circuit breaker changed state", fields...)
 	}
+}
+
+// tooMany reports whether a transition is left to the debug level. Of a breaker that
+// trips again and again three trips a minute are logged, with their ends; of the
+// tries while breakers of the hub are open, one a minute.
+func (t *telemetry) tooMany(tr breaker.Transition, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	of := t.trips[tr.Name]
+	if of == nil {
+		of = new(trips)
+		t.trips[tr.Name] = of
+	}
+	switch {
+	case tr.Held != 0:
+		of.quiet = false
+		return false
+	case tr.To == breaker.HalfOpen:
+		if !of.quiet && now.Sub(t.tried) >= loglimit.Every {
+			t.tried, t.trying = now, tr.Name
+		}
+		return t.trying != tr.Name
+	case tr.To == breaker.Open && tr.Reason == breaker.ReasonProbeFailed:
+		mine := t.trying == tr.Name
+		if mine {
+			t.trying = ""
+		}
+		return !mine
+	case tr.To == breaker.Open:
+		of.quiet = !of.logged.Allow(now)
+		return of.quiet
+	}
+	if t.trying == tr.Name {
+		t.trying = ""
+	}
+	quiet := of.quiet
+	of.quiet = false
+	return quiet
 }
 
 func (t *telemetry) emitTransition(tr breaker.Transition) {

@@ -39,11 +39,14 @@ type storageHealth struct {
 	Driver        string `json:"driver"`
 	UsingFallback bool   `json:"usingFallback"`
 	Pending       int    `json:"pending"` // acknowledged, not in the backend yet
+	// Reasons say why it is degraded, in words that tell no address.
+	Reasons []string `json:"reasons"`
 }
 
 // breakers answers GET /api/health/circuit-breakers.
 func (s *Site) breakers(w http.ResponseWriter) {
 	cfg := s.Hub.cfg
+	status := cfg.Backend.Status()
 	a := breakersAnswer{
 		Status:          "ok",
 		Timestamp:       time.Now().UTC().Format(eventTime),
@@ -51,7 +54,8 @@ func (s *Site) breakers(w http.ResponseWriter) {
 		Storage: storageHealth{
 			Driver:        cfg.Driver,
 			UsingFallback: cfg.Backend.UsingFallback(),
-			Pending:       cfg.Backend.Status().Pending,
+			Pending:       status.Pending,
+			Reasons:       append([]string{}, status.Reasons...),
 		},
 		Watchers: []json.RawMessage{}, // lists are never null
 	}

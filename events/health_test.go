@@ -31,7 +31,7 @@ func TestBreakers(t *testing.T) {
 	s := newTestSite(t)
 	v := s.do("GET", "/api/health/circuit-breakers", "").json(t)
 	delete(v, "timestamp")
-	if got := string(appendJSON(nil, v)); got != `{"circuitBreakers":[],"status":"ok","storage":{"driver":"memory","pending":0,"usingFallback":false},"watchers":[]}` {
+	if got := string(appendJSON(nil, v)); got != `{"circuitBreakers":[],"status":"ok","storage":{"driver":"memory","pending":0,"reasons":[],"usingFallback":false},"watchers":[]}` {
 		t.Errorf("nothing there: %s", got)
 	}
 
@@ -42,7 +42,7 @@ func TestBreakers(t *testing.T) {
 	_ = br.Run(t.Context(), func(context.Context) error { return errors.New("refused") })
 	s = newTestSite(t, func(_ *Site, b *siteBackend, c *Config) {
 		b.stats = []breaker.Stats{br.Stats()}
-		b.status = resilient.Status{Degraded: true, Pending: 7}
+		b.status = resilient.Status{Degraded: true, Pending: 7, Reasons: []string{"redis: circuit breaker open"}}
 		c.Driver = "redis"
 		c.Watchers = func() []json.RawMessage {
 			return []json.RawMessage{json.RawMessage(`{"session":"s","state":"active"}`), json.RawMessage(`{bad`)}
@@ -53,7 +53,7 @@ func TestBreakers(t *testing.T) {
 	want := map[string]any{
 		"status": "degraded", "timestamp": "<time>",
 		"circuitBreakers": []any{map[string]any{"name": "redis", "state": "open", "failureCount": 1.0, "lastFailureTime": "<time>", "totalTrips": 1.0}},
-		"storage":         map[string]any{"driver": "redis", "usingFallback": true, "pending": 7.0},
+		"storage":         map[string]any{"driver": "redis", "usingFallback": true, "pending": 7.0, "reasons": []any{"redis: circuit breaker open"}},
 		"watchers":        []any{map[string]any{"session": "s", "state": "active"}},
 	}
 	v = a.json(t)

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/actionflows/lifeline/storage"
 )
 
@@ -29,7 +31,9 @@ func (j *Journaled) accept(ops []storage.Op) (claims []claim, err error) {
 			Reason:     "the journal of events that wait to be stored is full",
 			RetryAfter: time.Second,
 		}
-		j.refused.note("what is published is refused", err)
+		j.tooMuch = size
+		j.complaints.full.note(1, zap.Int("waiting", j.journal.waiting), zap.Int64("max_size", j.cfg.MaxBytes))
+		j.observer.look()
 		return nil, err
 	}
 	claims = make([]claim, len(ops))

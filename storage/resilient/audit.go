@@ -6,8 +6,6 @@ import (
 	"slices"
 	"sync"
 
-	"go.uber.org/zap"
-
 	"github.com/actionflows/lifeline/storage"
 )
 
@@ -43,7 +41,7 @@ func (l *lane) compareSome(ctx context.Context) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var failed error
-	refilled, logs := 0, 0
+	refilled := 0
 	for _, f := range findings {
 		c := f.chain
 		switch {
@@ -57,7 +55,6 @@ func (l *lane) compareSome(ctx context.Context) error {
 			if n := c.compare(f.state); n > 0 {
 				j.unmirror(c.name)
 				refilled += n
-				logs++
 			}
 		case permanent(f.err):
 			// It cannot be read; what is to be written to it will tell.
@@ -69,8 +66,7 @@ func (l *lane) compareSome(ctx context.Context) error {
 		}
 	}
 	if refilled > 0 {
-		j.logger.Warn("the backend has lost entries: they are stored again from the journal",
-			zap.Int("logs", logs), zap.Int("entries", refilled))
+		j.complaints.refilled.note(refilled)
 		j.observer.look()
 	}
 	return failed

@@ -120,9 +120,9 @@ func (l *lane) settle(b batch, results []storage.Result, err error) error {
 		j.logPoison(p)
 	}
 	if discarded > 0 {
-		j.logDiscarded(discarded)
+		j.complaints.discarded.note(int(discarded)) //nolint:gosec // a count
 	}
-	if changed || failed != nil || len(poisoned) > 0 {
+	if changed || failed != nil || len(poisoned) > 0 || discarded > 0 {
 		j.observer.look()
 	}
 	return failed

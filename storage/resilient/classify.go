@@ -92,7 +92,7 @@ func report(token *breaker.Token, ctx context.Context, err error) {
 	case err == nil:
 		token.Report(breaker.Success)
 	case backendFailed(ctx, err):
-		token.Done(ctx, err) // names the cause
+		token.Done(ctx, inTime(ctx, err)) // names the cause
 	default:
 		token.Report(breaker.Ignore)
 	}

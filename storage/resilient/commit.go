@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/actionflows/lifeline/storage"
 	"github.com/actionflows/lifeline/storage/resilient/internal/journalfile"
 )
@@ -157,7 +159,7 @@ func (j *Journaled) write(w *write) (ok bool) {
 	}
 	j.mu.Lock()
 	relieved := j.journal.careful
-	j.journal.careful = false
+	j.journal.careful, j.unwritable = false, nil
 	lanes := map[*lane]struct{}{}
 	for _, e := range w.entries {
 		if e.in == nil {
@@ -184,6 +186,9 @@ func (j *Journaled) write(w *write) (ok bool) {
 	}
 	j.written = max(j.written, lastSeq(w))
 	j.mu.Unlock()
+	if relieved {
+		j.observer.look()
+	}
 	for l := range lanes {
 		l.wake()
 	}
@@ -223,7 +228,7 @@ func (j *Journaled) unwritten(w *write, err error) {
 			k.takeBack(e, err)
 		}
 	}
-	k.careful = true
+	k.careful, j.unwritable = true, err
 	for _, l := range j.lanes {
 		l.prune()
 	}
@@ -233,7 +238,8 @@ func (j *Journaled) unwritten(w *write, err error) {
 		j.broken = err
 	}
 	j.mu.Unlock()
-	j.refused.note("the journal cannot be written: what is published is refused", err)
+	j.complaints.unwritten.note(max(len(back), 1), zap.Error(err))
+	j.observer.look()
 	w.answer(err)
 }
 
@@ -280,7 +286,7 @@ func (j *Journaled) mend() {
 		return // it has said so
 	}
 	j.mu.Lock()
-	j.broken = nil
+	j.broken, j.unwritable = nil, nil
 	j.mu.Unlock()
 	j.observer.look()
 }

@@ -56,7 +56,7 @@ func NewGuarded(cfg GuardedConfig) Storage {
 	ctx, cancel := context.WithCancel(context.Background())
 	g := &guarded{
 		Driver: cfg.Driver, breaker: cfg.Breaker, stop: cancel,
-		fallback: newFallbackLog(cfg.Logger, cfg.Breaker.Name(), "refused"),
+		fallback: newFallbackLog(cfg.Logger, []*breaker.Breaker{cfg.Breaker}, "refused"),
 	}
 	g.observer = newObserver(g.Status, g.log)
 	g.stopped.Go(func() { g.observer.run(ctx.Done()) })
@@ -67,10 +67,11 @@ func NewGuarded(cfg GuardedConfig) Storage {
 	return g
 }
 
-func (g *guarded) log(s Status) {
-	if !s.Degraded {
-		g.fallback.closed()
+func (g *guarded) log(s Status) (again time.Duration) {
+	if s.Degraded {
+		return 0
 	}
+	return g.fallback.closed()
 }
 
 // noteRefusal looks at what a failed write has changed.

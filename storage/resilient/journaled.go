@@ -114,11 +114,11 @@ type Journaled struct {
 	stamps      stamps
 	drops       atomic.Uint64 // logs that the mirror was made to forget
 
-	logger   *zap.Logger
-	observer *observer
-	chronic  chronicle
-	fallback *fallbackLog
-	refused  *often
+	logger     *zap.Logger
+	observer   *observer
+	chronic    chronicle
+	fallback   *fallbackLog
+	complaints complaints
 
 	mu        sync.Mutex
 	journal   *journal
@@ -127,6 +127,10 @@ type Journaled struct {
 	drained   chan struct{} // Close waits for it; nil: nobody does
 	written   uint64        // the highest place that is in the file
 	broken    error         // why the file cannot be written; nil: it can
+	// unwritable is why the file has not taken what it was told last, and tooMuch the
+	// size of what was refused last because the journal was full.
+	unwritable error
+	tooMuch    int64
 
 	toWrite chan struct{} // there may be something for the committer to do
 	quit    chan struct{} // closed when it is to write what is left and end
@@ -180,8 +184,8 @@ func newJournaled(cfg JournaledConfig) (*Journaled, error) {
 		toWrite:   make(chan struct{}, 1),
 		quit:      make(chan struct{}),
 	}
-	j.refused = &often{logger: j.logger}
-	j.fallback = newFallbackLog(cfg.Logger, cfg.Breakers[0].Name(), "acknowledged from the journal")
+	j.complaints = newComplaints(j.logger)
+	j.fallback = newFallbackLog(cfg.Logger, cfg.Breakers, "acknowledged from the journal")
 	j.observer = newObserver(j.Status, j.chronicle)
 	j.ctx, j.cancel = context.WithCancel(context.Background())
 	for i, b := range cfg.Breakers {

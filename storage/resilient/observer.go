@@ -15,8 +15,10 @@ const statusPoll = 250 * time.Millisecond
 // observer watches a status and tells subscribers of its changes.
 type observer struct {
 	status func() Status
-	log    func(Status) // called at every look; may be nil
-	wake   chan struct{}
+	// log is called at every look, and answers when to look again though nothing
+	// changes; 0: it need not.
+	log  func(Status) (again time.Duration)
+	wake chan struct{}
 
 	mu    sync.Mutex // guards what follows
 	subs  []*subscriber
@@ -31,7 +33,7 @@ type subscriber struct {
 	cancelled bool
 }
 
-func newObserver(status func() Status, log func(Status)) *observer {
+func newObserver(status func() Status, log func(Status) time.Duration) *observer {
 	return &observer{status: status, log: log, wake: make(chan struct{}, 1)}
 }
 
@@ -55,16 +57,17 @@ func (o *observer) run(stop <-chan struct{}) {
 		case <-poll.C:
 		}
 		s := o.status()
-		if o.log != nil {
-			o.log(s)
-		}
+		again := o.log(s)
 		if o.joined() || s.Degraded != last.Degraded || !slices.Equal(s.Reasons, last.Reasons) {
 			o.tell(s)
 		}
 		last = s
-		if s.Degraded {
+		switch {
+		case s.Degraded:
 			poll.Reset(statusPoll)
-		} else {
+		case again > 0:
+			poll.Reset(again)
+		default:
 			poll.Stop()
 		}
 	}

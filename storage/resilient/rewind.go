@@ -1,8 +1,6 @@
 package resilient
 
 import (
-	"go.uber.org/zap"
-
 	"github.com/actionflows/lifeline/storage"
 )
 
@@ -68,7 +66,7 @@ func (l *lane) hurry(c *chain) {
 // its way, so it only notes what is to be done between batches.
 func (j *Journaled) lost(partition string) {
 	j.mu.Lock()
-	lanes, chains := map[*lane]struct{}{}, 0
+	lanes := map[*lane]struct{}{}
 	for _, c := range j.journal.chains {
 		if c.partition != partition {
 			continue
@@ -84,11 +82,10 @@ func (j *Journaled) lost(partition string) {
 		c.lost = c.kind == aCollection
 		c.lane.auditLater(c)
 		lanes[c.lane] = struct{}{}
-		chains++
 	}
 	j.mu.Unlock()
-	j.logger.Warn("the backend has lost entries of a partition: what the journal has of them is compared",
-		zap.String("partition", partition), zap.Int("targets", chains))
+	j.complaints.lost.note(1)
+	j.observer.look()
 	for l := range lanes {
 		l.wake()
 	}

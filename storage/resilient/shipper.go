@@ -128,7 +128,7 @@ func (l *lane) attempt() error {
 	case err == nil || ctx.Err() != nil:
 		report(&token, ctx, err)
 	default: // whatever it is, the batch was not taken
-		token.Done(ctx, err)
+		token.Done(ctx, inTime(ctx, err))
 	}
 	l.look()
 	return err
@@ -147,7 +147,7 @@ func (l *lane) probe(ctx context.Context) error {
 		err = l.beat(ctx)
 	}
 	l.owner.observer.look()
-	return err
+	return inTime(ctx, err)
 }
 
 func (l *lane) beatOnce(ctx context.Context) error {
@@ -208,7 +208,7 @@ func (l *lane) shipBatch(ctx context.Context) (did sent, err error) {
 		return nothing, nil
 	}
 	if err := j.fill(&b); err != nil {
-		j.logger.Error("what waits to be stored cannot be read from the journal", zap.Error(err))
+		j.complaints.unread.note(1, zap.Error(err))
 		return nothing, err
 	}
 	if len(b.entries) == 0 {

@@ -1,6 +1,7 @@
 package resilient
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -8,6 +9,8 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/breaker"
+	"github.com/actionflows/lifeline/internal/loglimit"
+	"github.com/actionflows/lifeline/storage"
 )
 
 // CircuitBreakerStats implements [Storage].
@@ -80,10 +83,24 @@ func (j *Journaled) Status() Status {
 	if n := j.journal.asides; n > 0 {
 		reasons = append(reasons, numbered(n, "log cannot be written", "logs cannot be written"))
 	}
-	if j.broken != nil {
-		reasons = append(reasons, "the journal cannot be written")
+	if reason := j.shut(); reason != "" {
+		reasons = append(reasons, reason)
 	}
 	return Status{Degraded: reasons != nil, Reasons: reasons, Pending: waiting, JournalBytes: j.journal.bytes}
+}
+
+// shut says why the journal takes nothing, if it does not; mu is held.
+func (j *Journaled) shut() string {
+	var file *storage.UnavailableError
+	switch {
+	case j.unwritable == nil && j.tooMuch > 0 && !j.journal.fits(j.tooMuch):
+		return "the journal is full"
+	case j.unwritable == nil:
+		return ""
+	case errors.As(j.unwritable, &file):
+		return "the journal cannot be written: " + file.Reason
+	}
+	return "the journal cannot be written"
 }
 
 func numbered(n int, one, many string) string {
@@ -98,56 +115,101 @@ func numbered(n int, one, many string) string {
 // call it in its own goroutine.
 func (j *Journaled) OnStatus(fn func(Status)) (cancel func()) { return j.observer.subscribe(fn) }
 
-// warnEvery is how often a degraded state is logged at most.
-const warnEvery = time.Minute
+// calmAfter is how long all must be well before an outage is told to be over: what
+// was lost shows only after the backend is back.
+const calmAfter = statusPoll
 
-// chronicle is what the log has been told; only the observer touches it.
+// chronicle is what the log has been told of the status; only the observer touches
+// it.
 type chronicle struct {
+	begun    loglimit.Limit
 	degraded bool
+	told     bool // there was a warning of this outage
 	since    time.Time
-	stored   uint64 // journal.recovered then
-	warned   time.Time
-	told     bool // a warning of this outage was logged
-	missed   int  // outages since the last warning that were not logged
+	calm     time.Time // when it was found not degraded, which may be over at once; zero: it is degraded
+	warned   time.Time // the last line
+	missed   int       // outages without one since then
+	// The journal's counters when the first outage began that no line has told the
+	// end of.
+	recovered, refilled uint64
 }
 
-// chronicle logs what a look at the status shows.
-func (j *Journaled) chronicle(s Status) {
+// chronicle logs what a look at the status shows: each outage's beginning and end,
+// and once a minute that it lasts. Where outages come and go only a few of them
+// are told at once, and the others once a minute with their number. It answers when
+// it is to look again, though nothing changes; 0: it need not.
+func (j *Journaled) chronicle(s Status) (again time.Duration) {
 	c, now := &j.chronic, time.Now()
-	j.mu.Lock()
-	stored := j.journal.recovered
-	j.mu.Unlock()
-	if !s.Degraded {
-		j.fallback.closed()
+	again = j.complaints.rest(now)
+	if s.Degraded {
+		j.chronicleOutage(s, now)
+		return again
 	}
-	if s.Degraded && !c.degraded {
-		c.degraded, c.told, c.since, c.stored = true, false, now, stored
+	if wait := c.wait(now); wait > 0 {
+		return sooner(again, wait)
+	}
+	j.chronicleCalm(now)
+	if c.missed > 0 {
+		again = sooner(again, max(loglimit.Every-now.Sub(c.warned), time.Millisecond))
+	}
+	return sooner(again, j.fallback.closed())
+}
+
+// wait is how long it is too early to tell that the outage is over.
+func (c *chronicle) wait(now time.Time) time.Duration {
+	if !c.degraded {
+		return 0
+	}
+	if c.calm.IsZero() {
+		c.calm = now
+	}
+	return max(calmAfter-now.Sub(c.calm), 0)
+}
+
+func (j *Journaled) chronicleOutage(s Status, now time.Time) {
+	c := &j.chronic
+	begins := !c.degraded
+	if begins {
+		if c.missed == 0 {
+			c.recovered, c.refilled = j.storedSoFar()
+		}
+		c.told, c.since = false, now
 		c.missed++
 	}
-	switch {
-	case s.Degraded && (c.warned.IsZero() || now.Sub(c.warned) >= warnEvery):
+	c.degraded, c.calm = true, time.Time{}
+	if begins && c.begun.Allow(now) || now.Sub(c.warned) >= loglimit.Every {
 		j.logger.Warn("storage is degraded", zap.Strings("reasons", s.Reasons), zap.Int("pending", s.Pending),
-			zap.Duration("since", now.Sub(c.since)), zap.Int("times", max(c.missed, 1)))
+			zap.Duration("for", now.Sub(c.since)), zap.Int("times", max(c.missed, 1)))
 		c.warned, c.told, c.missed = now, true, 0
-	case !s.Degraded && c.degraded:
-		c.degraded = false
-		if c.told {
-			j.logger.Info("storage has recovered",
-				zap.Uint64("shipped", stored-c.stored), zap.Duration("after", now.Sub(c.since)))
-		}
 	}
+}
+
+func (j *Journaled) chronicleCalm(now time.Time) {
+	c := &j.chronic
+	ends := c.degraded
+	c.degraded = false
+	recovered, refilled := j.storedSoFar()
+	stored := []zap.Field{zap.Uint64("shipped", recovered-c.recovered), zap.Uint64("stored_again", refilled-c.refilled)}
+	switch {
+	case ends && c.told:
+		j.logger.Info("storage has recovered", append(stored, zap.Duration("after", c.calm.Sub(c.since)))...)
+	case c.missed > 0 && now.Sub(c.warned) >= loglimit.Every:
+		j.logger.Warn("storage was degraded for short times and has recovered", append(stored, zap.Int("times", c.missed))...)
+		c.warned, c.missed = now, 0
+	}
+}
+
+// storedSoFar answers the journal's counters.
+func (j *Journaled) storedSoFar() (recovered, refilled uint64) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.journal.recovered, j.journal.refilled
 }
 
 func (j *Journaled) logPoison(p poison) {
 	if p.target.kind != aLog {
-		j.logger.Error("the backend will not take a write, which is given up",
-			zap.String("target", p.target.name), zap.Error(p.err))
+		j.complaints.givenUp.note(1, zap.String("target", p.target.name), zap.Error(p.err))
 		return
 	}
-	j.logger.Error("a log cannot be written and is set aside",
-		zap.String("log", p.target.name), zap.Int("entries", p.entries), zap.Error(p.err))
-}
-
-func (j *Journaled) logDiscarded(n uint64) {
-	j.logger.Error("events of deleted logs were discarded", zap.Uint64("discarded", n))
+	j.complaints.aside.note(p.entries, zap.String("log", p.target.name), zap.Error(p.err))
 }

@@ -95,7 +95,7 @@ func TestFileTooLarge(t *testing.T) {
 
 // After an error of fsync nothing is taken until the file was mended.
 func TestFsyncError(t *testing.T) {
-	f, disk, _ := openFaulty(t)
+	f, disk, logs := openFaulty(t)
 	first := f.top + 1
 	commit(t, f, Batch{Records: entries(first, first+2)})
 	disk.FailSync()
@@ -115,6 +115,9 @@ func TestFsyncError(t *testing.T) {
 		wantUnavailable(t, f.Commit(unsure), failing)
 		_, err := f.Load([]uint64{first})
 		wantUnavailable(t, err, "the journal is being reopened")
+	}
+	if n := logs.FilterMessage("journal file cannot be reopened yet").Len(); n != 1 {
+		t.Errorf("that it is not mended is told %d times in a minute", n)
 	}
 	disk.Release()
 	disk.Refuse(nil)
@@ -214,7 +217,7 @@ func TestMendFindsLoss(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f, disk, _ := openFaulty(t)
+			f, disk, logs := openFaulty(t)
 			commit(t, f, Batch{Records: entries(f.top+1, f.top+500)})
 			disk.FailSync()
 			wantUnavailable(t, f.Commit(Batch{Records: entries(f.top+1, f.top+1)}), failing)
@@ -225,6 +228,9 @@ func TestMendFindsLoss(t *testing.T) {
 					t.Fatalf("error is %v", err)
 				}
 				wantUnavailable(t, f.Commit(Batch{Records: entries(f.top+1, f.top+1)}), "the journal cannot be read")
+			}
+			if n := logs.FilterMessageSnippet("nothing is accepted until the server is restarted").Len(); n != 1 {
+				t.Errorf("the way out is told %d times in a minute", n)
 			}
 			if aside := glob(t, dirOf(f), "*corrupt*"); len(aside) > 0 {
 				t.Fatalf("set aside %q", aside)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"sync/atomic"
+	"time"
 
 	"go.etcd.io/bbolt"
 	"go.uber.org/zap"
@@ -49,6 +50,7 @@ type File struct {
 	full     bool                      // the last commit failed on a full disk, and it was reported
 	broken   *storage.UnavailableError // the outcome of a commit is unknown: only Mend helps
 	panicked bool                      // bbolt may hold its locks for ever
+	warned   time.Time                 // when it was last told that Mend does not succeed
 }
 
 // Open opens the journal of a directory for this caller alone; a second one is

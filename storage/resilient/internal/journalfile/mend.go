@@ -10,6 +10,7 @@ import (
 	bolterrors "go.etcd.io/bbolt/errors"
 	"go.uber.org/zap"
 
+	"github.com/actionflows/lifeline/internal/loglimit"
 	"github.com/actionflows/lifeline/storage"
 	"github.com/actionflows/lifeline/storage/internal/boltfile"
 )
@@ -91,12 +92,28 @@ func (f *File) Mend(after uint64) error {
 	}
 	if err := f.mend(after); err != nil {
 		f.broken = unavailable(err)
-		f.log.Warn("journal file cannot be reopened yet", zap.Error(err))
+		f.warnUnmended(err)
 		return fmt.Errorf("mend the journal: %w", f.broken)
 	}
-	f.top, f.broken, f.full = after, nil, false
+	f.top, f.broken, f.full, f.warned = after, nil, false, time.Time{}
 	f.log.Info("journal file is open again")
 	return nil
+}
+
+// warnUnmended tells that the file cannot be used, once a minute: it is tried every
+// second.
+func (f *File) warnUnmended(err error) {
+	now := time.Now()
+	if !f.warned.IsZero() && now.Sub(f.warned) < loglimit.Every {
+		return
+	}
+	f.warned = now
+	if errors.Is(err, ErrLost) {
+		f.log.Error("the journal file is corrupt or another one: nothing is accepted until the server is restarted, "+
+			"which sets a corrupt file aside", zap.String("file", f.opener.Path()), zap.Error(err))
+		return
+	}
+	f.log.Warn("journal file cannot be reopened yet", zap.String("file", f.opener.Path()), zap.Error(err))
 }
 
 func (f *File) mend(after uint64) error {
