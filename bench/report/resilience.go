@@ -143,6 +143,7 @@ func entrySection(f figures) string {
 		{"as `max_size` counts it, with an id of 24 bytes", "836"},
 		{"of the file", small(f.value("Entry", "file-B/entry"))},
 		{"of memory, while its data is kept there", small(f.value("Entry", "hot-B/entry"))},
-		{"of memory, when only the file has its data", small(f.value("Entry", "cold-B/entry"))},
+		{"of memory, when only the file has its data: waiting", small(f.value("Entry", "cold-B/entry"))},
+		{"the same: stored in Redis, and kept for a Redis that loses it", small(f.value("Entry", "stored-B/entry"))},
 	})
 }

@@ -1,6 +1,7 @@
 package resilience
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -14,9 +15,9 @@ import (
 	"github.com/actionflows/lifeline/storage"
 )
 
-// BenchmarkEntry measures what an event of 300 bytes takes while it waits in the
-// journal: of memory while its data is kept there too (hot), of memory when only the
-// file has its data (cold), and of the file. It is for -benchtime=1x.
+// BenchmarkEntry measures what an event of 300 bytes takes in the journal: of memory
+// while its data is kept there too (hot), of memory when only the file has its data,
+// waiting (cold) and stored in Redis, and of the file. It is for -benchtime=1x.
 func BenchmarkEntry(b *testing.B) {
 	const (
 		hot  = 60_000  // well within the 64 MiB that are kept in memory
@@ -39,7 +40,23 @@ func BenchmarkEntry(b *testing.B) {
 			b.Fatal(err)
 		}
 		b.ReportMetric(float64(file.Size())/all, "file-B/entry")
+
+		n = startNode(b, redistest.Start(b), b.TempDir())
+		fill(b, n, 0, full)
+		before = settledHeap(b, n)
+		fill(b, n, full, all)
+		b.ReportMetric((settledHeap(b, n)-before)/(all-full), "stored-B/entry")
 	}
+}
+
+// settledHeap is the heap when nothing waits.
+func settledHeap(b *testing.B, n *node) float64 {
+	b.Helper()
+	wait(b, "all is stored", func() bool {
+		s := n.Status()
+		return s.Pending == 0 && !s.Degraded
+	})
+	return heap()
 }
 
 // fill publishes the events from one number up to another.
@@ -50,10 +67,10 @@ func fill(b *testing.B, n *node, from, to int) {
 		ops := make([]storage.Op, batch)
 		for i := range ops {
 			ops[i] = &storage.Append{
-				Log: logOf(from + i), ID: fmt.Sprintf("%024d", from+i), Data: append([]byte(nil), event...), MaxAge: 24 * time.Hour,
+				Log: logOf(from + i), ID: fmt.Sprintf("%024d", from+i), Data: bytes.Clone(event), MaxAge: 24 * time.Hour,
 			}
 		}
-		if results, err := n.Apply(context.Background(), ops); err != nil || !results[0].Pending {
+		if results, err := n.Apply(context.Background(), ops); err != nil || results[0].Err != nil {
 			b.Fatal(results[0], err)
 		}
 	}
