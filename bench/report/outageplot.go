@@ -20,12 +20,10 @@ const (
 
 // outagePlot draws what was seen over time; span is when Redis went and was back.
 func outagePlot(seen []sample, span [2]time.Duration) string {
-	p := timePlot{seen: seen, end: seen[len(seen)-1].At}
+	p := timePlot{seen: seen, end: seen[len(seen)-1].At, span: span}
 	bottom := panelTop + 3*panelStep
 	for i, name := range []string{"Redis killed", "Redis back"} {
-		x := p.x(span[i])
-		fmt.Fprintf(&p.svg, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"24\" y2=\"%d\"/>"+
-			"<text class=\"ink middle\" x=\"%.1f\" y=\"18\">%s</text>\n", x, x, bottom+bandHeight, x, name)
+		fmt.Fprintf(&p.svg, "<text class=\"ink middle\" x=\"%.1f\" y=\"18\">%s</text>\n", p.x(span[i]), name)
 	}
 	p.panel(0, "acknowledged per second", "rate", p.rates())
 	p.panel(1, "longest acknowledgement, ms", "slow", p.values(func(s sample) float64 { return float64(s.Longest.Microseconds()) / 1e3 }))
@@ -41,11 +39,20 @@ func outagePlot(seen []sample, span [2]time.Duration) string {
 type timePlot struct {
 	seen []sample
 	end  time.Duration
+	span [2]time.Duration
 	svg  strings.Builder
 }
 
 func (p *timePlot) x(at time.Duration) float64 {
 	return outageLeft + outageWidth*at.Seconds()/p.end.Seconds()
+}
+
+// marks draws when Redis went and was back, from one height to another: not through
+// the titles.
+func (p *timePlot) marks(top, bottom int) {
+	for _, at := range p.span {
+		fmt.Fprintf(&p.svg, "<line class=\"mark\" x1=\"%.1f\" x2=\"%.1f\" y1=\"%d\" y2=\"%d\"/>\n", p.x(at), p.x(at), top, bottom)
+	}
 }
 
 // rates are the acknowledged events per second, averaged over a few samples.
@@ -90,6 +97,7 @@ func (p *timePlot) panel(number int, title, class string, values []float64) {
 	last := p.x(p.seen[len(p.seen)-1].At)
 	fmt.Fprintf(&p.svg, "<polygon class=\"%s area\" points=\"%.1f,%d%s %.1f,%d\"/><polyline class=\"%s line\" points=\"%s\"/>\n",
 		class, p.x(p.seen[0].At), bottom, points.String(), last, bottom, class, strings.TrimSpace(points.String()))
+	p.marks(bottom-panelHeight, bottom)
 }
 
 // axisEnd is a round number that no value is above: 1, 2, 4, 6, 8 or 10 with zeros.
@@ -107,45 +115,55 @@ func axisEnd(values []float64) float64 {
 	return 10 * zeros
 }
 
-// stateNames are the states of bench/resilience, by their numbers.
-var stateNames = []string{"normal", "degraded", "half-open", "open"}
+// states are those of bench/resilience, by their numbers: class and title.
+var states = [][2]string{
+	{"normal", "normal"},
+	{"waiting", "breaker closed, events wait"},
+	{"half-open", "breaker half-open"},
+	{"open", "breaker open"},
+}
 
-const letterWidth = 7
-
-// band draws the states one after the other.
+// band draws the states one after the other, and what their colours mean.
 func (p *timePlot) band(top int) {
 	fmt.Fprintf(&p.svg, "<text class=\"ink head\" x=\"%d\" y=\"%d\">state</text>\n", outageLeft, top-10)
 	begin := time.Duration(0)
+	used := map[int]bool{}
 	for i, s := range p.seen {
 		if i+1 < len(p.seen) && p.seen[i+1].State == s.State {
 			continue
 		}
-		name, from, to := stateNames[s.State], p.x(begin), p.x(s.At)
-		fmt.Fprintf(&p.svg, "<rect class=\"%s\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\"><title>%s</title></rect>",
-			name, from, top, to-from, bandHeight, name)
-		if to-from > float64(letterWidth*len(name)+6) {
-			fmt.Fprintf(&p.svg, "<text class=\"on\" x=\"%.1f\" y=\"%d\">%s</text>", (from+to)/2, top+bandHeight-7, name)
+		fmt.Fprintf(&p.svg, "<rect class=\"%s\" x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"%d\"/>\n",
+			states[s.State][0], p.x(begin), top, p.x(s.At)-p.x(begin), bandHeight)
+		begin, used[s.State] = s.At, true
+	}
+	x := outageLeft + 60
+	for i, state := range states {
+		if !used[i] {
+			continue
 		}
-		p.svg.WriteByte('\n')
-		begin = s.At
+		fmt.Fprintf(&p.svg, "<rect class=\"%s\" x=\"%d\" y=\"%d\" width=\"10\" height=\"10\"/>"+
+			"<text class=\"ink key\" x=\"%d\" y=\"%d\">%s</text>\n", state[0], x, top-19, x+15, top-10, state[1])
+		x += 35 + letterWidth*len(state[1])
 	}
 }
+
+const letterWidth = 6 // at most, of a key
 
 const outageFrame = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 %d" role="img" aria-labelledby="t" font-family="system-ui, sans-serif" font-size="13">
 <title id="t">Publishing through an outage of Redis; the figures are in the table of docs/resilience.md</title>
 <style>
   .ink { fill: #1f2328 } .head { font-weight: 600 } .name { text-anchor: end; font-size: 11px } .middle { text-anchor: middle; font-size: 11px }
-  .on { fill: #ffffff; text-anchor: middle; font-size: 12px }
+  .key { font-size: 11px }
   .grid { stroke: #d1d9e0; stroke-width: 1 } .mark { stroke: #59636e; stroke-width: 1; stroke-dasharray: 4 3 }
   .line { fill: none; stroke-width: 1.5; stroke-linejoin: round } .area { stroke: none; fill-opacity: 0.15 }
   .rate.line { stroke: #1a7f37 } .rate.area { fill: #1a7f37 } .slow.line { stroke: #8250df } .slow.area { fill: #8250df }
   .pending.line { stroke: #0969da } .pending.area { fill: #0969da }
-  .normal { fill: #1a7f37 } .degraded { fill: #9a6700 } .half-open { fill: #bc4c00 } .open { fill: #cf222e }
+  .normal { fill: #1a7f37 } .waiting { fill: #9a6700 } .half-open { fill: #bc4c00 } .open { fill: #cf222e }
   @media (prefers-color-scheme: dark) {
     .ink { fill: #e6edf3 } .grid { stroke: #3d444d } .mark { stroke: #9198a1 }
     .rate.line { stroke: #3fb950 } .rate.area { fill: #3fb950 } .slow.line { stroke: #ab7df8 } .slow.area { fill: #ab7df8 }
     .pending.line { stroke: #4493f8 } .pending.area { fill: #4493f8 }
-    .normal { fill: #238636 } .degraded { fill: #845306 } .half-open { fill: #bd561d } .open { fill: #da3633 }
+    .normal { fill: #238636 } .waiting { fill: #845306 } .half-open { fill: #bd561d } .open { fill: #da3633 }
   }
 </style>
 %s</svg>

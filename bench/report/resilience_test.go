@@ -51,8 +51,8 @@ func TestOutagePlot(t *testing.T) {
 	}
 	plot := outagePlot(seen, [2]time.Duration{time.Second, 3 * time.Second})
 	wantXML(t, plot)
-	if n := strings.Count(plot, "<rect"); n != 4 {
-		t.Errorf("%d parts of the band, want 4:\n%s", n, plot)
+	if n := strings.Count(plot, "<rect"); n != 4+3 {
+		t.Errorf("%d rectangles, want 4 parts of the band and 3 states:\n%s", n, plot)
 	}
 	wantLine(t, plot, `<rect class="open" x="202.0" y="474" width="264.0"`)
 	wantLine(t, plot, `<polyline class="rate line" points="202.0,54.0 334.0,54.0 466.0,54.0 598.0,54.0 730.0,54.0"/>`)
