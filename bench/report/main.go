@@ -19,8 +19,9 @@ const docs = "../docs/"
 
 // subjects are what can be measured.
 var subjects = map[string]func() error{
-	"breaker": reportBreaker,
-	"storage": reportStorage,
+	"breaker":    reportBreaker,
+	"resilience": reportResilience,
+	"storage":    reportStorage,
 }
 
 func main() {

@@ -23,8 +23,8 @@ func BenchmarkAppend(b *testing.B) {
 	for _, s := range []subject{
 		bareMap(), driverSubject("memory", newMemory(b), nil),
 		bareSync(b), driverSubject("disk", newDisk(b, b.TempDir()), nil),
-		rawXADD(b, r), driverSubject("redis", newRedis(b, r), r), driverSubject("redis+journal", newJournaled(b, r, b.TempDir()), r),
-		driverSubject("redis, journal off", newJournaled(b, r, ""), r),
+		rawXADD(b, r), driverSubject("redis", newRedis(b, r), r), journaledSubject(b, "redis+journal", r, b.TempDir()),
+		journaledSubject(b, "redis, journal off", r, ""), journalOnly(b, r),
 	} {
 		s.prefill(b)
 		for _, callers := range []int{1, 64, 256} {

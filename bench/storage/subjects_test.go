@@ -35,7 +35,19 @@ func sessionName(n int) string { return fmt.Sprint("e:s", n) }
 
 // driverSubject is a driver, or one in its resilient wrapper, as the hub uses it.
 func driverSubject(name string, d storage.Driver, r *redistest.Server) subject {
-	apply := func(ctx context.Context, session int, ids []string, data []byte) error {
+	apply := applyTo(d, false)
+	return subject{
+		name: name, fill: apply, redis: r,
+		append: func(ctx context.Context, session int, id string, data []byte) error {
+			return apply(ctx, session, []string{id}, data)
+		},
+	}
+}
+
+// applyTo appends to a driver, which must answer that it is stored, or that it is
+// pending.
+func applyTo(d storage.Driver, pending bool) func(ctx context.Context, session int, ids []string, data []byte) error {
+	return func(ctx context.Context, session int, ids []string, data []byte) error {
 		ops := make([]storage.Op, len(ids))
 		for i, id := range ids {
 			ops[i] = &storage.Append{
@@ -47,14 +59,24 @@ func driverSubject(name string, d storage.Driver, r *redistest.Server) subject {
 			return err
 		}
 		for i := range results {
-			if results[i].Err != nil || results[i].Pending {
+			if results[i].Err != nil || results[i].Pending != pending {
 				return fmt.Errorf("result %d is %+v", i, results[i])
 			}
 		}
 		return nil
 	}
+}
+
+// journalOnly is what an outage leaves: nothing is sent, all is acknowledged from the
+// journal. Its sessions begin empty, for what waits trims nothing.
+func journalOnly(b *testing.B, r *redistest.Server) subject {
+	b.Helper()
+	d, br := newJournaled(b, r, b.TempDir())
+	br.Hold(breaker.ForcedOpen, 0)
+	apply := applyTo(d, true)
 	return subject{
-		name: name, fill: apply, redis: r,
+		name: "journal only",
+		fill: func(context.Context, int, []string, []byte) error { return nil },
 		append: func(ctx context.Context, session int, id string, data []byte) error {
 			return apply(ctx, session, []string{id}, data)
 		},
@@ -90,7 +112,7 @@ func newRedis(b *testing.B, r *redistest.Server) storage.Driver {
 
 // newJournaled is Redis as the hub uses it: the journal's shipper makes the batches.
 // Without a directory the journal is in memory.
-func newJournaled(b *testing.B, r *redistest.Server, dir string) storage.Driver {
+func newJournaled(b *testing.B, r *redistest.Server, dir string) (storage.Driver, *breaker.Breaker) {
 	b.Helper()
 	d, err := redis.New(redis.Options{URL: r.URL()})
 	if err != nil {
@@ -101,7 +123,9 @@ func newJournaled(b *testing.B, r *redistest.Server, dir string) storage.Driver 
 		b.Fatal(err)
 	}
 	// A busy machine may be slower than 250 ms; that is not what is measured.
-	j, err := resilient.NewJournaled(resilient.JournaledConfig{Driver: d, Breakers: []*breaker.Breaker{br}, AckAfter: 10 * time.Second, Dir: dir})
+	j, err := resilient.NewJournaled(resilient.JournaledConfig{
+		Driver: d, Breakers: []*breaker.Breaker{br}, AckAfter: 10 * time.Second, Dir: dir,
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -109,5 +133,12 @@ func newJournaled(b *testing.B, r *redistest.Server, dir string) storage.Driver 
 		_ = j.Close()
 		br.Close()
 	})
-	return j
+	return j, br
+}
+
+// journaledSubject is Redis behind a journal.
+func journaledSubject(b *testing.B, name string, r *redistest.Server, dir string) subject {
+	b.Helper()
+	d, _ := newJournaled(b, r, dir)
+	return driverSubject(name, d, r)
 }
