@@ -9,11 +9,13 @@ import (
 )
 
 // Bounds of what is written to the journal's file at once: what a caller behind it
-// waits for at most. lazyRecords is how much that nobody waits for may gather.
+// waits for at most. lazyRecords is how much that nobody waits for may gather, and
+// lazyAtOnce how many deletions, and how many places, are written at once.
 const (
 	commitEntries = 4096
 	commitBytes   = 16 << 20
 	lazyRecords   = 4096
+	lazyAtOnce    = 4 * commitEntries
 )
 
 // mendEvery is the time between attempts to mend a file that could not be written.
@@ -73,8 +75,8 @@ func (j *Journaled) gather(all bool) *write {
 		n++
 	}
 	for _, e := range k.fresh[:n] {
-		if e.err != nil {
-			continue // discarded meanwhile
+		if e.in == nil {
+			continue // discarded or dropped meanwhile: it would stay in the file for ever
 		}
 		w.entries = append(w.entries, e)
 		w.batch.Records = append(w.batch.Records, e.record())

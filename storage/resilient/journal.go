@@ -327,10 +327,11 @@ func (j *journal) empty(c *chain) (held bool) {
 	for i, e := range entries {
 		if i >= ship {
 			j.abandon(e, storage.ErrGone)
-		} else {
-			j.forget(e)
-			e.settled()
+			continue
 		}
+		e.durable = true // whoever waits for the file waits for nothing any more
+		j.forget(e)
+		e.settled()
 	}
 	return len(entries) > 0
 }
@@ -358,10 +359,11 @@ func (j *journal) forgetID(e *entry) {
 }
 
 // drop lets go of shipped entries, oldest first: those that are over the bound,
-// and those that were kept long enough.
+// and those that were kept long enough. One whose caller waits until it is in the
+// file stays, and with it what came later.
 func (j *journal) drop(now time.Time) {
 	for e := j.shipped.front; e != nil; e = j.shipped.front {
-		if j.bytes <= j.maxBytes && now.Sub(e.storedAt) <= j.retain {
+		if j.bytes <= j.maxBytes && now.Sub(e.storedAt) <= j.retain || !e.durable && e.err == nil {
 			return
 		}
 		e.chain.letGo(e)
