@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
@@ -253,8 +254,7 @@ func (c *chain) gap() {
 		c.gaps++
 		c.lane.auditFirst(c)
 		c.lane.auditDue = c.lane.auditDue || !c.lane.owner.tells
-	case c.kind == aCollection && c.gaps == 0 && c.ship > 0:
-		c.gaps++
+	case c.kind == aCollection && c.storedBeforeNext():
 		c.rewindAll()
 	default:
 		c.gaps++
@@ -262,6 +262,15 @@ func (c *chain) gap() {
 			c.rebase.unsure = false // it is not there
 		}
 	}
+}
+
+// storedBeforeNext reports whether the journal has the number before that of the next
+// entry to ship: sent again, it fills the gap.
+func (c *chain) storedBeforeNext() bool {
+	next := c.nextLinked()
+	return next != nil && slices.ContainsFunc(c.entries[:c.ship], func(e *entry) bool {
+		return e.link == storage.Link{Producer: next.link.Producer, Number: next.link.Number - 1}
+	})
 }
 
 // nextLinked is the first entry to ship that has a number; nil: there is none.
