@@ -44,7 +44,8 @@ func (l *lane) take(most int, bytes int64) (b batch) {
 	return b
 }
 
-// fill sets the operations of a batch, some of which the file has.
+// fill sets the operations of a batch, some of which the file has, and leaves out
+// those that it does not have any more.
 func (j *Journaled) fill(b *batch) error {
 	j.mu.Lock()
 	ops := make([]storage.Op, len(b.entries))
@@ -62,7 +63,9 @@ func (j *Journaled) fill(b *batch) error {
 	b.entries = nil
 	for i, e := range entries {
 		if ops[i] == nil {
-			j.journal.refuse(e, errDamaged)
+			if e.in == &e.chain.lane.pending {
+				j.journal.refuse(e, errDamaged)
+			}
 			continue
 		}
 		b.entries = append(b.entries, e)
@@ -238,6 +241,7 @@ func (j *journal) refuse(e *entry, err error) {
 	case e.link.Number == 0:
 	case next != nil:
 		c.rebase = next
+	case e.unsure: // it may have, after all
 	case e.link == storage.Link{Producer: c.producer, Number: c.last}:
 		c.last--
 	}

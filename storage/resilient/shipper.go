@@ -212,6 +212,9 @@ func (l *lane) shipBatch(ctx context.Context) (did sent, err error) {
 		return nothing, err
 	}
 	if len(b.entries) == 0 {
+		j.mu.Lock()
+		l.prune()
+		j.mu.Unlock()
 		return nothing, nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
