@@ -87,6 +87,10 @@ func (p *pages) after(c *chain, cursor storage.Cursor) {
 		if strange || number != covered[producer]+1 {
 			holes[producer] = true
 		}
+		if e.hidden() {
+			covered[producer] = number
+			continue
+		}
 		if e.foreign && e.inBackend() || e.placed && e.result.Cursor.Pos.Micros == 0 {
 			holes[producer] = holes[producer] || !e.foreign
 			covered[producer] = number
@@ -211,7 +215,7 @@ func (p *pages) tail(c *chain, now time.Time) {
 		if len(newest) == p.limit {
 			break
 		}
-		if e.inBackend() && (e.foreign || e.result.Cursor.Pos.Micros == 0 || p.mirrors(e)) ||
+		if e.hidden() || e.inBackend() && (e.foreign || e.result.Cursor.Pos.Micros == 0 || p.mirrors(e)) ||
 			e.link.Number <= mirrored[e.link.Producer] {
 			continue
 		}

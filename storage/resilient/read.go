@@ -77,7 +77,9 @@ func (j *Journaled) snapshot(log string) (s snapshot) {
 		s.stored[l.Producer] = l.Number
 	}
 	for _, e := range c.pending() {
-		s.pending = append(s.pending, e.show())
+		if !e.hidden() {
+			s.pending = append(s.pending, e.show())
+		}
 		s.stored[e.link.Producer] = max(s.stored[e.link.Producer], 0)
 	}
 	return s
