@@ -140,7 +140,7 @@ func (l *lane) suspectAll(b batch) {
 		return
 	}
 	for _, e := range b.entries {
-		if e.chain.kind == aLog {
+		if e.chain.kind == aLog && e.chain.ship > 0 {
 			l.auditLater(e.chain)
 		}
 	}
