@@ -137,16 +137,11 @@ func (j *Journaled) direct(ctx context.Context, ops []storage.Op) ([]storage.Res
 		return failAll(len(ops), storage.ErrClosed), storage.ErrClosed
 	}
 	l := j.laneOf(ops)
-	drops := slices.ContainsFunc(ops, func(op storage.Op) bool {
-		_, ok := op.(*storage.Drop)
-		return ok
-	})
-	if drops { // nothing of the log may be on its way meanwhile
-		if err := l.turn.lock(ctx); err != nil {
-			return failAll(len(ops), err), err
-		}
-		defer l.turn.unlock()
+	release, err := j.turns(ctx, ops)
+	if err != nil {
+		return failAll(len(ops), err), err
 	}
+	defer release()
 	inner, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
 	defer cancel()
 	begun := j.documents.begin()
@@ -159,6 +154,33 @@ func (j *Journaled) direct(ctx context.Context, ops []storage.Op) ([]storage.Res
 		results[i].Err = inTime(ctx, results[i].Err)
 	}
 	return results, inTime(ctx, err)
+}
+
+// turns takes the turn of every lane in which ops drop a log, in the order of the
+// lanes: nothing of such a log may be on its way meanwhile.
+func (j *Journaled) turns(ctx context.Context, ops []storage.Op) (release func(), err error) {
+	var taken []*lane
+	release = func() {
+		for _, l := range taken {
+			l.turn.unlock()
+		}
+	}
+	for _, l := range j.lanes {
+		if !slices.ContainsFunc(ops, func(op storage.Op) bool { return isDrop(op) && j.laneAt(op) == l }) {
+			continue
+		}
+		if err := l.turn.lock(ctx); err != nil {
+			release()
+			return nil, err
+		}
+		taken = append(taken, l)
+	}
+	return release, nil
+}
+
+func isDrop(op storage.Op) bool {
+	_, ok := op.(*storage.Drop)
+	return ok
 }
 
 // laneOf is the lane of the operations' first log or queue, or else of their first
