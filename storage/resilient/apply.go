@@ -26,17 +26,52 @@ const asideRetry = time.Minute
 // A Drop, what carries a Link or Rebase and so is in the caller's own chain, and
 // what depends on something that only the backend knows (IfExists), goes to the
 // driver as a whole call, behind the breaker, with a deadline of BatchTimeout, in
-// no order with entries that are pending.
+// no order with entries that are pending. Of a call that only drops and writes
+// documents the drops do so, and once they are done the journal takes the documents.
 func (j *Journaled) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return failAll(len(ops), err), err
 	}
 	ops = j.stamped(ops)
 	accepted, ok := j.journaled(ops)
-	if !ok {
-		return j.direct(ctx, ops)
+	if ok {
+		return j.keep(ctx, ops, accepted)
 	}
-	return j.keep(ctx, ops, accepted)
+	if slices.ContainsFunc(ops, isDrop) {
+		return j.besides(ctx, ops)
+	}
+	return j.direct(ctx, ops)
+}
+
+// besides carries out the drops of a call, and then through the journal the writes of
+// documents beside them: otherwise a backend that is filled again would have the
+// documents as they were before.
+func (j *Journaled) besides(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
+	var first, then []storage.Op
+	for _, op := range ops {
+		switch op.(type) {
+		case *storage.Put, *storage.Del:
+			then = append(then, op)
+		case *storage.Drop:
+			first = append(first, op)
+		default: // perhaps in the same log or collection, where the order counts
+			return j.direct(ctx, ops)
+		}
+	}
+	dropped, err := j.direct(ctx, first)
+	kept := failAll(len(then), err)
+	if err == nil && len(then) > 0 {
+		kept, err = j.keep(ctx, then, then)
+	}
+	results := make([]storage.Result, 0, len(ops))
+	for _, op := range ops {
+		from := &kept
+		if isDrop(op) {
+			from = &dropped
+		}
+		results, *from = append(results, (*from)[0]), (*from)[1:]
+	}
+	return results, err
 }
 
 // stamped gives every Put and Del that has none its stamp. ops is not changed.
