@@ -119,7 +119,11 @@ func (l *lane) settle(b batch, results []storage.Result, err error) error {
 	j.remember(b, now)
 	changed := waited && j.journal.waiting == 0
 	discarded = j.journal.discarded - discarded
+	lazy := j.file != nil && j.journal.lazy() >= lazyRecords
 	j.mu.Unlock()
+	if lazy {
+		j.wakeCommitter()
+	}
 	for _, p := range poisoned {
 		j.logPoison(p)
 	}

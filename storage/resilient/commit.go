@@ -51,8 +51,8 @@ func (j *Journaled) commit() {
 			last = true
 		}
 		for w := j.gather(last); w != nil; w = j.gather(last) {
-			if !j.write(w) && last {
-				return
+			if !j.write(w) {
+				break // what is left nobody waits for: not again at once
 			}
 		}
 	}
@@ -64,7 +64,7 @@ func (j *Journaled) gather(all bool) *write {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	k := j.journal
-	lazy := len(k.placed) + len(k.deletes)
+	lazy := k.lazy()
 	if len(k.fresh) == 0 && len(k.notices) == 0 && (lazy == 0 || !all && lazy < lazyRecords) {
 		return nil
 	}
@@ -85,11 +85,24 @@ func (j *Journaled) gather(all bool) *write {
 		return w // what is told of them comes behind them
 	}
 	k.fresh = nil
-	k.noteTaken(w)
+	w.batch.Delete, k.deletes = cut(k.deletes, lazyAtOnce)
+	if len(k.deletes) == 0 { // else those who wait for all deletions wait on
+		k.noteTaken(w)
+	}
 	k.notePlaces(w)
-	w.batch.Delete, k.deletes = k.deletes, nil
 	return w
 }
+
+// cut divides a list into the first n and the rest.
+func cut[T any](list []T, n int) (first, rest []T) {
+	if len(list) <= n {
+		return list, nil
+	}
+	return list[:n:n], list[n:]
+}
+
+// lazy counts what the file is to be told and nobody waits for.
+func (k *journal) lazy() int { return len(k.placed) + len(k.deletes) }
 
 // noteTaken adds the records that say which items were handed out.
 func (k *journal) noteTaken(w *write) {
@@ -111,7 +124,9 @@ func (k *journal) noteTaken(w *write) {
 // notePlaces adds the record that says where entries were stored.
 func (k *journal) notePlaces(w *write) {
 	var places []journalfile.Place
-	for _, e := range k.placed {
+	var placed []*entry
+	placed, k.placed = cut(k.placed, lazyAtOnce)
+	for _, e := range placed {
 		if e.in != &k.shipped {
 			continue
 		}
@@ -119,7 +134,6 @@ func (k *journal) notePlaces(w *write) {
 		at := e.result.Cursor
 		places = append(places, journalfile.Place{Seq: e.seq, Epoch: at.Epoch, Pos: at.Pos, Foreign: e.foreign})
 	}
-	k.placed = nil
 	if len(places) == 0 {
 		return
 	}
@@ -214,7 +228,9 @@ func (j *Journaled) unwritten(w *write, err error) {
 	j.mu.Lock()
 	k := j.journal
 	back := append(w.entries, k.fresh...)
-	k.fresh = nil
+	w.notices = append(w.notices, k.notices...)
+	k.fresh, k.notices = nil, nil
+	deletes := k.deletes // none for what the file never had
 	for i := len(back) - 1; i >= 0; i-- {
 		switch e := back[i]; {
 		case e.in == nil:
@@ -229,7 +245,7 @@ func (j *Journaled) unwritten(w *write, err error) {
 		l.prune()
 	}
 	k.placed = append(w.placed, k.placed...)
-	k.deletes = append(w.batch.Delete, k.deletes...)
+	k.deletes = append(w.batch.Delete, deletes...)
 	if j.file.Broken() {
 		j.broken = err
 	}

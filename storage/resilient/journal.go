@@ -12,6 +12,9 @@ import (
 // number, head and floor of each.
 const idleChains = 1 << 16
 
+// dropAtOnce is how many entries whose time is over are let go of at once.
+const dropAtOnce = 1024
+
 // hotBytes is how much of the journal's operations is kept in memory when there is
 // a file to read the others from; those that are stored take half of it at most.
 const hotBytes = 64 << 20
@@ -361,10 +364,15 @@ func (j *journal) forgetID(e *entry) {
 
 // drop lets go of shipped entries, oldest first: those that are over the bound,
 // and those that were kept long enough. One whose caller waits until it is in the
-// file stays, and with it what came later.
+// file stays, and with it what came later. Those whose time is over go little by
+// little, for others wait meanwhile.
 func (j *journal) drop(now time.Time) {
-	for e := j.shipped.front; e != nil; e = j.shipped.front {
-		if j.bytes <= j.maxBytes && now.Sub(e.storedAt) <= j.retain || !e.durable && e.err == nil {
+	for n := 0; ; n++ {
+		e := j.shipped.front
+		if e == nil || !e.durable && e.err == nil {
+			return
+		}
+		if over := now.Sub(e.storedAt) > j.retain && n < dropAtOnce; j.bytes <= j.maxBytes && !over {
 			return
 		}
 		e.chain.letGo(e)
