@@ -2,6 +2,7 @@ package resilient
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
@@ -13,6 +14,25 @@ import (
 // that the journal is about to give back, the page is what the mirror and the
 // journal know, with Degraded set.
 func (j *Journaled) ReadLog(ctx context.Context, log string, q storage.LogQuery) (storage.LogPage, error) {
+	for range readTries {
+		page, err := j.readLog(ctx, log, q)
+		if !errors.Is(err, errLetGo) {
+			return page, err
+		}
+	}
+	return storage.LogPage{}, &storage.UnavailableError{
+		Reason: "the journal is let go of faster than it is read", RetryAfter: time.Second, Err: errLetGo,
+	}
+}
+
+// readTries is how often a page is made when what is on it goes meanwhile.
+const readTries = 3
+
+// errLetGo says that an entry was stored, and let go of by the journal, while a page
+// with it was made: the backend has it now.
+var errLetGo = errors.New("an entry is not in the journal any more")
+
+func (j *Journaled) readLog(ctx context.Context, log string, q storage.LogQuery) (storage.LogPage, error) {
 	before, drops := j.snapshot(log), j.drops.Load()
 	l := j.laneAt(&storage.Append{Log: log})
 	page, known, err := ask(ctx, j, l, func(ctx context.Context) (storage.LogPage, error) {
@@ -106,7 +126,8 @@ func (e *entry) show() shown {
 	return s
 }
 
-// entriesOf answers the entries with their data.
+// entriesOf answers the entries with their data, without those whose record is
+// damaged. It answers errLetGo where a page would pass an entry that it does not have.
 func (j *Journaled) entriesOf(list []shown) ([]storage.LogEntry, error) {
 	entries, ops := make([]*entry, len(list)), make([]storage.Op, len(list))
 	for i := range list {
@@ -121,9 +142,19 @@ func (j *Journaled) entriesOf(list []shown) ([]storage.LogEntry, error) {
 			e := list[i].LogEntry
 			e.Data = a.Data
 			answer = append(answer, e)
+			continue
+		}
+		if j.letGo(list[i].e) {
+			return nil, errLetGo
 		}
 	}
 	return answer, nil
+}
+
+func (j *Journaled) letGo(e *entry) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return e.in == nil
 }
 
 // explicit writes into the page's cursors which of our entries their holder has
