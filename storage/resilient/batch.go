@@ -197,17 +197,24 @@ func (l *lane) settleAll(b batch, results []storage.Result, err error, now time.
 // settled, and answers why.
 func (c *chain) settle(entries []*entry, results []storage.Result, err error, now time.Time) error {
 	j := c.owner
-	for i, e := range entries {
-		r := results[i]
+	for i := 0; i < len(entries); i++ {
+		e, r := entries[i], results[i]
 		switch {
 		case e.in == nil: // dropped meanwhile
 		case r.Err == nil && err != nil && r.Cursor.Pos.Micros == 0 && c.kind == aLog:
-			e.unsure = true // the driver did not say
+			for _, left := range entries[i:] {
+				left.unsure = true // the driver did not say
+			}
 			return err
 		case r.Err == nil:
 			j.confirm(e, r, now)
 		case errors.Is(r.Err, storage.ErrGone):
-			j.gone(e, r.Err)
+			n := 1
+			for i+n < len(entries) && entries[i+n].in != nil && errors.Is(results[i+n].Err, storage.ErrGone) {
+				n++
+			}
+			j.gone(entries[i:i+n], r.Err)
+			i += n - 1
 		case errors.Is(r.Err, storage.ErrFull) && !e.acked:
 			j.refuse(e, r.Err)
 			return storage.ErrGap // those behind it go on without its number
@@ -223,12 +230,20 @@ func (c *chain) settle(entries []*entry, results []storage.Result, err error, no
 	return nil
 }
 
-// gone discards an entry of an epoch that has ended.
-func (j *journal) gone(e *entry, err error) {
-	c := e.chain
-	j.discard(e, err)
-	if !e.acked {
-		j.discarded++
+// gone discards entries of an epoch that has ended, which are their chain's next to
+// ship: all at once, for a log that was deleted may have many.
+func (j *journal) gone(entries []*entry, err error) {
+	c := entries[0].chain
+	c.entries = slices.Delete(c.entries, c.ship, c.ship+len(entries))
+	for _, e := range entries {
+		if c.rebase == e {
+			c.rebase = nil
+		}
+		c.wrote(e)
+		j.abandon(e, err)
+		if !e.acked {
+			j.discarded++
+		}
 	}
 	c.unknown()
 	if c.ship == 0 {

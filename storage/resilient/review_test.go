@@ -606,3 +606,91 @@ func TestHangingTakeCounts(t *testing.T) {
 		}
 	})
 }
+
+// Readers see what several runs have left pending, in pages of any size, and what was
+// refused holds up none of them.
+func TestPagesOverSeveralRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dir := t.TempDir()
+		r := newRig(t, inDir(dir))
+		defer r.end()
+		r.put("a", "1")
+		var want []string
+		for run := range 3 {
+			r.f.set(fails)
+			for i := range 3 {
+				id := fmt.Sprint(run, " ", i)
+				r.put("a", id)
+				want = append(want, id)
+			}
+			r = r.next(crash(t, dir), fails)
+			defer r.end()
+			dir = r.cfg.Dir
+		}
+		f := watching(r)
+		release := f.hold()
+		refused := r.putLater("a", "refused")
+		release(errFull)
+		if err := <-refused; !unavailable(err) {
+			t.Fatalf("answer is %v", err)
+		}
+		r.put("a", "last")
+		want = append(want, "last")
+		from, err := r.f.inner.ReadLog(t.Context(), "a", storage.LogQuery{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, x := range []fault{none, fails} {
+			r.f.setReads(x)
+			for limit := range 5 {
+				q := storage.LogQuery{After: &from.Cursor, Limit: limit + 1}
+				var got []string
+				for pages := 0; pages < 20; pages++ {
+					page := r.read("a", q)
+					got = append(got, idsOfEntries(page)...)
+					q.After = &page.Cursor
+					if !page.HasMore {
+						break
+					}
+				}
+				if !slices.Equal(got, want) {
+					t.Fatalf("%v, pages of %d: %v", x, q.Limit, got)
+				}
+				if page := r.read("a", q); len(page.Entries) > 0 {
+					t.Fatalf("%v: behind all is %v", x, idsOfEntries(page))
+				}
+				tail := r.read("a", storage.LogQuery{Limit: limit + 1})
+				if got := idsOfEntries(tail); !slices.Equal(got, want[len(want)-limit-1:]) {
+					t.Fatalf("%v: a tail of %d is %v", x, limit+1, got)
+				}
+			}
+		}
+	})
+}
+
+// silent is a driver that fails without saying what became of each operation.
+type silent struct {
+	*faulty
+	said atomic.Bool
+}
+
+func (d *silent) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
+	results, err := d.faulty.Apply(ctx, ops)
+	if d.said.CompareAndSwap(false, true) {
+		return make([]storage.Result, len(ops)), errFault
+	}
+	return results, err
+}
+
+// What a driver did not tell the outcome of may be there as it is, not as another's.
+func TestOutcomeThatIsNotTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(c *JournaledConfig) { c.Driver = &silent{faulty: c.Driver.(*faulty)} })
+		defer r.end()
+		for i, res := range r.apply(op("a", "1"), op("a", "2"), op("a", "3")) {
+			if res.Duplicate {
+				t.Fatalf("answer %d is %+v", i, res)
+			}
+		}
+	})
+}
