@@ -127,7 +127,8 @@ func (h *Hub) check(name string) error {
 		{"message_rate", int64(h.MessageRate)},
 		{"max_queue_bytes", h.MaxQueueBytes},
 		{"max_queue_frames", int64(h.MaxQueueFrames)},
-		{"max_replays", int64(h.MaxReplays)}, {"max_long_polls", int64(h.MaxLongPolls)},
+		{"max_replays", int64(h.MaxReplays)},
+		{"max_long_polls", int64(h.MaxLongPolls)},
 	} {
 		if limit.value < 0 {
 			return fmt.Errorf("%s: %d is negative", limit.name, limit.value)

@@ -83,7 +83,7 @@ func (j *Journaled) claim(op storage.Op, now time.Time) claim {
 			return claim{e: e, repeat: true}
 		}
 	}
-	if push, ok := op.(*storage.Push); ok && j.fullQueue(push) {
+	if push, ok := op.(*storage.Push); ok && j.fullQueue(push, now) {
 		return claim{err: storage.ErrFull}
 	}
 	return claim{e: j.journal.add(op, now)}
@@ -91,14 +91,14 @@ func (j *Journaled) claim(op storage.Op, now time.Time) claim {
 
 // fullQueue reports whether what is known of a queue while the backend is away is
 // as much as it may hold; mu is held.
-func (j *Journaled) fullQueue(push *storage.Push) bool {
+func (j *Journaled) fullQueue(push *storage.Push, now time.Time) bool {
 	c := j.journal.chains[targetOf(push)]
 	if push.MaxLen <= 0 || c == nil || !c.lane.isOpen() {
 		return false
 	}
 	waiting := 0
 	for _, e := range c.unshipped() {
-		if !e.taken {
+		if !e.taken && !e.over(now) {
 			waiting++
 		}
 	}

@@ -26,17 +26,52 @@ const asideRetry = time.Minute
 // A Drop, what carries a Link or Rebase and so is in the caller's own chain, and
 // what depends on something that only the backend knows (IfExists), goes to the
 // driver as a whole call, behind the breaker, with a deadline of BatchTimeout, in
-// no order with entries that are pending.
+// no order with entries that are pending. Of a call that only drops and writes
+// documents the drops do so, and once they are done the journal takes the documents.
 func (j *Journaled) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
 	if err := ctx.Err(); err != nil {
 		return failAll(len(ops), err), err
 	}
 	ops = j.stamped(ops)
 	accepted, ok := j.journaled(ops)
-	if !ok {
-		return j.direct(ctx, ops)
+	if ok {
+		return j.keep(ctx, ops, accepted)
 	}
-	return j.keep(ctx, ops, accepted)
+	if slices.ContainsFunc(ops, isDrop) {
+		return j.besides(ctx, ops)
+	}
+	return j.direct(ctx, ops)
+}
+
+// besides carries out the drops of a call, and then through the journal the writes of
+// documents beside them: otherwise a backend that is filled again would have the
+// documents as they were before.
+func (j *Journaled) besides(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
+	var first, then []storage.Op
+	for _, op := range ops {
+		switch op.(type) {
+		case *storage.Put, *storage.Del:
+			then = append(then, op)
+		case *storage.Drop:
+			first = append(first, op)
+		default: // perhaps in the same log or collection, where the order counts
+			return j.direct(ctx, ops)
+		}
+	}
+	dropped, err := j.direct(ctx, first)
+	kept := failAll(len(then), err)
+	if err == nil && len(then) > 0 {
+		kept, err = j.keep(ctx, then, then)
+	}
+	results := make([]storage.Result, 0, len(ops))
+	for _, op := range ops {
+		from := &kept
+		if isDrop(op) {
+			from = &dropped
+		}
+		results, *from = append(results, (*from)[0]), (*from)[1:]
+	}
+	return results, err
 }
 
 // stamped gives every Put and Del that has none its stamp. ops is not changed.
@@ -137,16 +172,11 @@ func (j *Journaled) direct(ctx context.Context, ops []storage.Op) ([]storage.Res
 		return failAll(len(ops), storage.ErrClosed), storage.ErrClosed
 	}
 	l := j.laneOf(ops)
-	drops := slices.ContainsFunc(ops, func(op storage.Op) bool {
-		_, ok := op.(*storage.Drop)
-		return ok
-	})
-	if drops { // nothing of the log may be on its way meanwhile
-		if err := l.turn.lock(ctx); err != nil {
-			return failAll(len(ops), err), err
-		}
-		defer l.turn.unlock()
+	release, err := j.turns(ctx, ops)
+	if err != nil {
+		return failAll(len(ops), err), err
 	}
+	defer release()
 	inner, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
 	defer cancel()
 	begun := j.documents.begin()
@@ -159,6 +189,33 @@ func (j *Journaled) direct(ctx context.Context, ops []storage.Op) ([]storage.Res
 		results[i].Err = inTime(ctx, results[i].Err)
 	}
 	return results, inTime(ctx, err)
+}
+
+// turns takes the turn of every lane in which ops drop a log, in the order of the
+// lanes: nothing of such a log may be on its way meanwhile.
+func (j *Journaled) turns(ctx context.Context, ops []storage.Op) (release func(), err error) {
+	var taken []*lane
+	release = func() {
+		for _, l := range taken {
+			l.turn.unlock()
+		}
+	}
+	for _, l := range j.lanes {
+		if !slices.ContainsFunc(ops, func(op storage.Op) bool { return isDrop(op) && j.laneAt(op) == l }) {
+			continue
+		}
+		if err := l.turn.lock(ctx); err != nil {
+			release()
+			return nil, err
+		}
+		taken = append(taken, l)
+	}
+	return release, nil
+}
+
+func isDrop(op storage.Op) bool {
+	_, ok := op.(*storage.Drop)
+	return ok
 }
 
 // laneOf is the lane of the operations' first log or queue, or else of their first

@@ -107,6 +107,10 @@ func (j *Journaled) examineOne(ctx context.Context, c *chain) (f finding) {
 	if f.err = j.fill(&b); f.err != nil {
 		return f
 	}
+	if len(b.ops) == 0 { // its record is damaged: it tells nothing
+		f.missing = true
+		return f
+	}
 	results, err := j.driver.Apply(ctx, b.ops)
 	if err == nil {
 		err = results[0].Err

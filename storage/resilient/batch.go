@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
@@ -43,7 +44,8 @@ func (l *lane) take(most int, bytes int64) (b batch) {
 	return b
 }
 
-// fill sets the operations of a batch, some of which the file has.
+// fill sets the operations of a batch, some of which the file has, and leaves out
+// those that it does not have any more.
 func (j *Journaled) fill(b *batch) error {
 	j.mu.Lock()
 	ops := make([]storage.Op, len(b.entries))
@@ -61,7 +63,9 @@ func (j *Journaled) fill(b *batch) error {
 	b.entries = nil
 	for i, e := range entries {
 		if ops[i] == nil {
-			j.journal.refuse(e, errDamaged)
+			if e.in == &e.chain.lane.pending {
+				j.journal.refuse(e, errDamaged)
+			}
 			continue
 		}
 		b.entries = append(b.entries, e)
@@ -115,7 +119,11 @@ func (l *lane) settle(b batch, results []storage.Result, err error) error {
 	j.remember(b, now)
 	changed := waited && j.journal.waiting == 0
 	discarded = j.journal.discarded - discarded
+	lazy := j.file != nil && j.journal.lazy() >= lazyRecords
 	j.mu.Unlock()
+	if lazy {
+		j.wakeCommitter()
+	}
 	for _, p := range poisoned {
 		j.logPoison(p)
 	}
@@ -136,7 +144,7 @@ func (l *lane) suspectAll(b batch) {
 		return
 	}
 	for _, e := range b.entries {
-		if e.chain.kind == aLog {
+		if e.chain.kind == aLog && e.chain.ship > 0 {
 			l.auditLater(e.chain)
 		}
 	}
@@ -189,17 +197,24 @@ func (l *lane) settleAll(b batch, results []storage.Result, err error, now time.
 // settled, and answers why.
 func (c *chain) settle(entries []*entry, results []storage.Result, err error, now time.Time) error {
 	j := c.owner
-	for i, e := range entries {
-		r := results[i]
+	for i := 0; i < len(entries); i++ {
+		e, r := entries[i], results[i]
 		switch {
 		case e.in == nil: // dropped meanwhile
 		case r.Err == nil && err != nil && r.Cursor.Pos.Micros == 0 && c.kind == aLog:
-			e.unsure = true // the driver did not say
+			for _, left := range entries[i:] {
+				left.unsure = true // the driver did not say
+			}
 			return err
 		case r.Err == nil:
 			j.confirm(e, r, now)
 		case errors.Is(r.Err, storage.ErrGone):
-			j.gone(e, r.Err)
+			n := 1
+			for i+n < len(entries) && entries[i+n].in != nil && errors.Is(results[i+n].Err, storage.ErrGone) {
+				n++
+			}
+			j.gone(entries[i:i+n], r.Err)
+			i += n - 1
 		case errors.Is(r.Err, storage.ErrFull) && !e.acked:
 			j.refuse(e, r.Err)
 			return storage.ErrGap // those behind it go on without its number
@@ -215,12 +230,20 @@ func (c *chain) settle(entries []*entry, results []storage.Result, err error, no
 	return nil
 }
 
-// gone discards an entry of an epoch that has ended.
-func (j *journal) gone(e *entry, err error) {
-	c := e.chain
-	j.discard(e, err)
-	if !e.acked {
-		j.discarded++
+// gone discards entries of an epoch that has ended, which are their chain's next to
+// ship: all at once, for a log that was deleted may have many.
+func (j *journal) gone(entries []*entry, err error) {
+	c := entries[0].chain
+	c.entries = slices.Delete(c.entries, c.ship, c.ship+len(entries))
+	for _, e := range entries {
+		if c.rebase == e {
+			c.rebase = nil
+		}
+		c.wrote(e)
+		j.abandon(e, err)
+		if !e.acked {
+			j.discarded++
+		}
 	}
 	c.unknown()
 	if c.ship == 0 {
@@ -237,6 +260,7 @@ func (j *journal) refuse(e *entry, err error) {
 	case e.link.Number == 0:
 	case next != nil:
 		c.rebase = next
+	case e.unsure: // it may have, after all
 	case e.link == storage.Link{Producer: c.producer, Number: c.last}:
 		c.last--
 	}
@@ -253,8 +277,7 @@ func (c *chain) gap() {
 		c.gaps++
 		c.lane.auditFirst(c)
 		c.lane.auditDue = c.lane.auditDue || !c.lane.owner.tells
-	case c.kind == aCollection && c.gaps == 0 && c.ship > 0:
-		c.gaps++
+	case c.kind == aCollection && c.storedBeforeNext():
 		c.rewindAll()
 	default:
 		c.gaps++
@@ -262,6 +285,15 @@ func (c *chain) gap() {
 			c.rebase.unsure = false // it is not there
 		}
 	}
+}
+
+// storedBeforeNext reports whether the journal has the number before that of the next
+// entry to ship: sent again, it fills the gap.
+func (c *chain) storedBeforeNext() bool {
+	next := c.nextLinked()
+	return next != nil && slices.ContainsFunc(c.entries[:c.ship], func(e *entry) bool {
+		return e.link == storage.Link{Producer: next.link.Producer, Number: next.link.Number - 1}
+	})
 }
 
 // nextLinked is the first entry to ship that has a number; nil: there is none.

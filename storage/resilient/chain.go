@@ -1,6 +1,7 @@
 package resilient
 
 import (
+	"iter"
 	"slices"
 	"sort"
 	"time"
@@ -100,6 +101,39 @@ func (c *chain) pending() []*entry {
 
 // shown are the entries that readers may see.
 func (c *chain) shown() []*entry { return c.entries[:c.ship+len(c.pending())] }
+
+// runs divides entries of a log by their producer: a target has another one after a
+// start, or once its chain was forgotten, so those of each stand side by side.
+func runs(entries []*entry) iter.Seq[[]*entry] {
+	return func(yield func([]*entry) bool) {
+		for len(entries) > 0 {
+			p := entries[0].link.Producer
+			n := sort.Search(len(entries), func(i int) bool { return entries[i].link.Producer != p })
+			if !yield(entries[:n]) {
+				return
+			}
+			entries = entries[n:]
+		}
+	}
+}
+
+// above is the part of a run whose numbers are above n.
+func above(run []*entry, n uint64) []*entry {
+	return run[sort.Search(len(run), func(i int) bool { return run[i].link.Number > n }):]
+}
+
+// find answers the entry of a log that has a place in its chain; nil: there is none.
+func find(entries []*entry, l storage.Link) *entry {
+	for run := range runs(entries) {
+		if run[0].link.Producer != l.Producer {
+			continue
+		}
+		if rest := above(run, l.Number-1); len(rest) > 0 && rest[0].link == l {
+			return rest[0]
+		}
+	}
+	return nil
+}
 
 // storedOf is the highest number of a producer that was ever in the backend.
 func (c *chain) storedOf(p storage.Producer) uint64 {

@@ -61,13 +61,15 @@ func guardedApply(ctx, inner context.Context, b *breaker.Breaker, d storage.Driv
 }
 
 // guardedTake is one Take in the same way.
-func guardedTake(ctx context.Context, b *breaker.Breaker, d storage.Driver, queue string, most int) ([]storage.Item, error) {
+func guardedTake(
+	ctx, inner context.Context, b *breaker.Breaker, d storage.Driver, queue string, most int,
+) ([]storage.Item, error) {
 	token, err := b.Acquire()
 	if err != nil {
 		return nil, refused(err)
 	}
 	defer token.Report(breaker.Failure)
-	items, err := d.Take(ctx, queue, most)
+	items, err := d.Take(inner, queue, most)
 	if err == nil && len(items) == 0 { // nothing was removed: it says nothing of writes
 		token.Report(breaker.Ignore)
 	} else {

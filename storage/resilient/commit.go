@@ -12,11 +12,13 @@ import (
 )
 
 // Bounds of what is written to the journal's file at once: what a caller behind it
-// waits for at most. lazyRecords is how much that nobody waits for may gather.
+// waits for at most. lazyRecords is how much that nobody waits for may gather, and
+// lazyAtOnce how many deletions, and how many places, are written at once.
 const (
 	commitEntries = 4096
 	commitBytes   = 16 << 20
 	lazyRecords   = 4096
+	lazyAtOnce    = 4 * commitEntries
 )
 
 // mendEvery is the time between attempts to mend a file that could not be written.
@@ -52,8 +54,8 @@ func (j *Journaled) commit() {
 			last = true
 		}
 		for w := j.gather(last); w != nil; w = j.gather(last) {
-			if !j.write(w) && last {
-				return
+			if !j.write(w) {
+				break // what is left nobody waits for: not again at once
 			}
 		}
 	}
@@ -65,7 +67,7 @@ func (j *Journaled) gather(all bool) *write {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	k := j.journal
-	lazy := len(k.placed) + len(k.deletes)
+	lazy := k.lazy()
 	if len(k.fresh) == 0 && len(k.notices) == 0 && (lazy == 0 || !all && lazy < lazyRecords) {
 		return nil
 	}
@@ -76,8 +78,8 @@ func (j *Journaled) gather(all bool) *write {
 		n++
 	}
 	for _, e := range k.fresh[:n] {
-		if e.err != nil {
-			continue // discarded meanwhile
+		if e.in == nil {
+			continue // discarded or dropped meanwhile: it would stay in the file for ever
 		}
 		w.entries = append(w.entries, e)
 		w.batch.Records = append(w.batch.Records, e.record())
@@ -86,11 +88,24 @@ func (j *Journaled) gather(all bool) *write {
 		return w // what is told of them comes behind them
 	}
 	k.fresh = nil
-	k.noteTaken(w)
+	w.batch.Delete, k.deletes = cut(k.deletes, lazyAtOnce)
+	if len(k.deletes) == 0 { // else those who wait for all deletions wait on
+		k.noteTaken(w)
+	}
 	k.notePlaces(w)
-	w.batch.Delete, k.deletes = k.deletes, nil
 	return w
 }
+
+// cut divides a list into the first n and the rest.
+func cut[T any](list []T, n int) (first, rest []T) {
+	if len(list) <= n {
+		return list, nil
+	}
+	return list[:n:n], list[n:]
+}
+
+// lazy counts what the file is to be told and nobody waits for.
+func (k *journal) lazy() int { return len(k.placed) + len(k.deletes) }
 
 // noteTaken adds the records that say which items were handed out.
 func (k *journal) noteTaken(w *write) {
@@ -112,7 +127,9 @@ func (k *journal) noteTaken(w *write) {
 // notePlaces adds the record that says where entries were stored.
 func (k *journal) notePlaces(w *write) {
 	var places []journalfile.Place
-	for _, e := range k.placed {
+	var placed []*entry
+	placed, k.placed = cut(k.placed, lazyAtOnce)
+	for _, e := range placed {
 		if e.in != &k.shipped {
 			continue
 		}
@@ -120,7 +137,6 @@ func (k *journal) notePlaces(w *write) {
 		at := e.result.Cursor
 		places = append(places, journalfile.Place{Seq: e.seq, Epoch: at.Epoch, Pos: at.Pos, Foreign: e.foreign})
 	}
-	k.placed = nil
 	if len(places) == 0 {
 		return
 	}
@@ -218,7 +234,9 @@ func (j *Journaled) unwritten(w *write, err error) {
 	j.mu.Lock()
 	k := j.journal
 	back := append(w.entries, k.fresh...)
-	k.fresh = nil
+	w.notices = append(w.notices, k.notices...)
+	k.fresh, k.notices = nil, nil
+	deletes := k.deletes // none for what the file never had
 	for _, e := range slices.Backward(back) {
 		switch {
 		case e.in == nil:
@@ -233,7 +251,7 @@ func (j *Journaled) unwritten(w *write, err error) {
 		l.prune()
 	}
 	k.placed = append(w.placed, k.placed...)
-	k.deletes = append(w.batch.Delete, k.deletes...)
+	k.deletes = append(w.batch.Delete, deletes...)
 	if j.file.Broken() {
 		j.broken = err
 	}

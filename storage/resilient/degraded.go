@@ -24,9 +24,7 @@ func (j *Journaled) degradedPage(log string, q storage.LogQuery) (storage.LogPag
 	} else if c == nil {
 		c = j.journal.chain(logOf(log))
 	}
-	if mirrored {
-		p.unsure = c.unsure()
-	}
+	p.unshipped = c.unshipped()
 	switch {
 	case q.Before != nil:
 		p.before(c, *q.Before)
@@ -51,10 +49,10 @@ func (j *Journaled) degradedPage(log string, q storage.LogQuery) (storage.LogPag
 // pages makes one degraded page: first what the mirror has, then what is known only
 // to the journal.
 type pages struct {
-	window   window
-	mirrored bool
-	unsure   map[storage.Link]bool // sent, and not known to be in the backend
-	limit    int
+	window    window
+	mirrored  bool
+	unshipped []*entry // of the log
+	limit     int
 
 	others []storage.LogEntry
 	own    []shown
@@ -79,13 +77,26 @@ func (p *pages) after(c *chain, cursor storage.Cursor) {
 	if strange {
 		list = c.pending()
 	}
-	for _, e := range list {
-		producer, number := e.link.Producer, e.link.Number
-		if number <= covered[producer] {
-			continue
+	for run := range runs(list) {
+		if !p.afterRun(above(run, covered[run[0].link.Producer]), covered, holes, strange) {
+			return
 		}
+	}
+}
+
+// afterRun gives entries of one producer that are not covered, as long as there is
+// room, and reports whether there was.
+func (p *pages) afterRun(
+	run []*entry, covered map[storage.Producer]uint64, holes map[storage.Producer]bool, strange bool,
+) bool {
+	for _, e := range run {
+		producer, number := e.link.Producer, e.link.Number
 		if strange || number != covered[producer]+1 {
 			holes[producer] = true
+		}
+		if e.hidden() {
+			covered[producer] = number
+			continue
 		}
 		if e.foreign && e.inBackend() || e.placed && e.result.Cursor.Pos.Micros == 0 {
 			holes[producer] = holes[producer] || !e.foreign
@@ -94,7 +105,7 @@ func (p *pages) after(c *chain, cursor storage.Cursor) {
 		}
 		if p.count() == p.limit {
 			p.more = !holes[producer]
-			return
+			return false
 		}
 		covered[producer] = number
 		if !holes[producer] {
@@ -102,6 +113,7 @@ func (p *pages) after(c *chain, cursor storage.Cursor) {
 		}
 		p.add(e)
 	}
+	return true
 }
 
 func (p *pages) add(e *entry) {
@@ -132,21 +144,10 @@ func (p *pages) mirror(cursor storage.Cursor) bool {
 	return true
 }
 
-// unsure are the links of entries that were sent and are not known to be stored.
-func (c *chain) unsure() map[storage.Link]bool {
-	links := map[storage.Link]bool{}
-	for _, e := range c.unshipped() {
-		if e.sent {
-			links[e.link] = true
-		}
-	}
-	return links
-}
-
 // explicit is the cursor that also says that its holder has seen an entry which the
 // mirror has and the journal still takes to be pending: the reply was lost.
 func (p *pages) explicit(cursor storage.Cursor, l storage.Link) storage.Cursor {
-	if p.unsure[l] {
+	if e := find(p.unshipped, l); e != nil && e.sent {
 		return cursor.With(l)
 	}
 	return cursor
@@ -170,9 +171,14 @@ func (c *chain) covered(cursor storage.Cursor) map[storage.Producer]uint64 {
 			covered[d.Producer] = max(covered[d.Producer], d.Number)
 		}
 	}
-	for _, e := range slices.Backward(c.entries) {
-		if e.placed && !e.foreign && c.comparable(cursor, e) && e.result.Cursor.Pos.Micros <= cursor.Pos.Micros {
-			covered[e.link.Producer] = max(covered[e.link.Producer], e.link.Number)
+	for run := range runs(c.entries) {
+		p := run[0].link.Producer
+		never := above(run, c.storedOf(p)) // was any of these in the backend
+		for _, e := range slices.Backward(run[:len(run)-len(never)]) {
+			if e.placed && !e.foreign && c.comparable(cursor, e) && e.result.Cursor.Pos.Micros <= cursor.Pos.Micros {
+				covered[p] = max(covered[p], e.link.Number)
+				break
+			}
 		}
 	}
 	return covered
@@ -208,11 +214,11 @@ func (p *pages) tail(c *chain, now time.Time) {
 		mirrored[e.Link.Producer] = e.Link.Number
 	}
 	for _, e := range slices.Backward(c.shown()) {
-		if len(newest) == p.limit {
+		stands := e.inBackend() && !e.foreign && e.result.Cursor.Pos.Micros > 0
+		if len(newest) == p.limit || stands && p.mirrors(e) { // so it has those before, too
 			break
 		}
-		if e.inBackend() && (e.foreign || e.result.Cursor.Pos.Micros == 0 || p.mirrors(e)) ||
-			e.link.Number <= mirrored[e.link.Producer] {
+		if e.hidden() || e.inBackend() && !stands || e.link.Number <= mirrored[e.link.Producer] {
 			continue
 		}
 		newest = append(newest, e)
@@ -257,12 +263,15 @@ func (p *pages) before(c *chain, cursor storage.Cursor) {
 		return
 	}
 	var older []*entry
-	for _, e := range c.entries[:c.ship] {
+	for _, e := range slices.Backward(c.entries[:c.ship]) {
+		if len(older) == p.limit {
+			break
+		}
 		if pos := e.result.Cursor.Pos.Micros; !e.foreign && pos > 0 && pos < cursor.Pos.Micros {
 			older = append(older, e)
 		}
 	}
-	for _, e := range older[max(len(older)-p.limit, 0):] {
+	for _, e := range slices.Backward(older) {
 		p.add(e)
 	}
 }

@@ -46,7 +46,7 @@ type entry struct {
 	unsure  bool          // it was sent, and what became of it is unknown
 	acked   bool          // a caller has been told that it is taken
 	taken   bool          // the item was handed out from here
-	err     error         // discarded
+	err     error         // discarded, or refused
 	done    chan struct{} // closed when the outcome changes; nil: nobody waits
 }
 
@@ -105,6 +105,10 @@ func (e *entry) over(now time.Time) bool { return !e.ends.IsZero() && !now.Befor
 
 // inBackend reports whether the entry is stored, as far as is known.
 func (e *entry) inBackend() bool { return e.placed && e.in == &e.chain.owner.shipped }
+
+// hidden reports whether the entry was refused after it was sent: nobody sees it
+// unless the backend turns out to have it.
+func (e *entry) hidden() bool { return e.err != nil && !e.inBackend() }
 
 // toSend is the operation as it goes to the backend now: what was accepted, less
 // the time that has passed. An operation is never changed in place, for readers

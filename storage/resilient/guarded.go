@@ -91,7 +91,7 @@ func (g *guarded) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result
 }
 
 func (g *guarded) Take(ctx context.Context, queue string, most int) ([]storage.Item, error) {
-	items, err := guardedTake(ctx, g.breaker, g.Driver, queue, most)
+	items, err := guardedTake(ctx, ctx, g.breaker, g.Driver, queue, most)
 	if err != nil {
 		g.noteRefusal(err)
 	}

@@ -12,6 +12,9 @@ import (
 // number, head and floor of each.
 const idleChains = 1 << 16
 
+// dropAtOnce is how many entries whose time is over are let go of at once.
+const dropAtOnce = 1024
+
 // hotBytes is how much of the journal's operations is kept in memory when there is
 // a file to read the others from; those that are stored take half of it at most.
 const hotBytes = 64 << 20
@@ -123,8 +126,9 @@ func (j *journal) sweep() {
 }
 
 // maySend reports whether an entry may go to the backend: while it is on its way to
-// the file, but not when the file has failed to take what it was told last.
-func (j *journal) maySend(e *entry) bool { return e.durable || !j.careful }
+// the file, but not when the file has failed to take what it was told last. One that
+// was sent and then refused is sent until its fate is known.
+func (j *journal) maySend(e *entry) bool { return e.durable || e.err != nil || !j.careful }
 
 // add numbers op and queues it for the backend and for the file. The caller has
 // seen to it that there is room.
@@ -327,10 +331,11 @@ func (j *journal) empty(c *chain) (held bool) {
 	for i, e := range entries {
 		if i >= ship {
 			j.abandon(e, storage.ErrGone)
-		} else {
-			j.forget(e)
-			e.settled()
+			continue
 		}
+		e.durable = true // whoever waits for the file waits for nothing any more
+		j.forget(e)
+		e.settled()
 	}
 	return len(entries) > 0
 }
@@ -358,10 +363,16 @@ func (j *journal) forgetID(e *entry) {
 }
 
 // drop lets go of shipped entries, oldest first: those that are over the bound,
-// and those that were kept long enough.
+// and those that were kept long enough. One whose caller waits until it is in the
+// file stays, and with it what came later. Those whose time is over go little by
+// little, for others wait meanwhile.
 func (j *journal) drop(now time.Time) {
-	for e := j.shipped.front; e != nil; e = j.shipped.front {
-		if j.bytes <= j.maxBytes && now.Sub(e.storedAt) <= j.retain {
+	for n := 0; ; n++ {
+		e := j.shipped.front
+		if e == nil || !e.durable && e.err == nil {
+			return
+		}
+		if over := now.Sub(e.storedAt) > j.retain && n < dropAtOnce; j.bytes <= j.maxBytes && !over {
 			return
 		}
 		e.chain.letGo(e)

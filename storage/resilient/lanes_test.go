@@ -26,6 +26,9 @@ func (s *sharded) Lanes() []string { return []string{"p00", "p01", "documents"} 
 
 func (s *sharded) Partition(op storage.Op) (string, int) {
 	t := targetOf(op)
+	if drop, ok := op.(*storage.Drop); ok {
+		t = logOf(drop.Scope)
+	}
 	lane := 2
 	if t.kind != aCollection {
 		lane = strings.Count(t.name[:1], "b")

@@ -47,6 +47,7 @@ func (j *Journaled) restore(file *journalfile.File) error {
 		switch r.Kind {
 		case journalfile.Entry:
 			entries[r.Seq] = k.restoreEntry(r, j.documents.begin())
+			j.sawStamp(r.Op)
 		case journalfile.Placed:
 			n := &notes{seq: r.Seq}
 			for _, p := range r.Places {
@@ -97,6 +98,17 @@ func (k *journal) restoreEntry(r journalfile.Record, first moment) *entry {
 		k.cool(e)
 	}
 	return e
+}
+
+// sawStamp has what this run writes win over what earlier ones wrote, although the
+// clock may have stepped back in between.
+func (j *Journaled) sawStamp(op storage.Op) {
+	switch op := op.(type) {
+	case *storage.Put:
+		j.stamp(documentKey{op.Collection, op.ID}, op.Stamp)
+	case *storage.Del:
+		j.stamp(documentKey{op.Collection, op.ID}, op.Stamp)
+	}
 }
 
 func (e *entry) restorePlace(p journalfile.Place, at time.Time) {

@@ -2,6 +2,8 @@ package resilient
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
@@ -13,8 +15,30 @@ import (
 // that the journal is about to give back, the page is what the mirror and the
 // journal know, with Degraded set.
 func (j *Journaled) ReadLog(ctx context.Context, log string, q storage.LogQuery) (storage.LogPage, error) {
-	before, drops := j.snapshot(log), j.drops.Load()
+	for range readTries {
+		page, err := j.readLog(ctx, log, q)
+		if !errors.Is(err, errLetGo) {
+			return page, err
+		}
+	}
+	return storage.LogPage{}, &storage.UnavailableError{
+		Reason: "the journal is let go of faster than it is read", RetryAfter: time.Second, Err: errLetGo,
+	}
+}
+
+// readTries is how often a page is made when what is on it goes meanwhile.
+const readTries = 3
+
+// errLetGo says that an entry was stored, and let go of by the journal, while a page
+// with it was made: the backend has it now.
+var errLetGo = errors.New("an entry is not in the journal any more")
+
+func (j *Journaled) readLog(ctx context.Context, log string, q storage.LogQuery) (storage.LogPage, error) {
 	l := j.laneAt(&storage.Append{Log: log})
+	if l.isOpen() && j.mayRead(ctx) == nil { // all that is pending is not gone through for nothing
+		return j.degradedPage(log, q)
+	}
+	before, drops := j.snapshot(log), j.drops.Load()
 	page, known, err := ask(ctx, j, l, func(ctx context.Context) (storage.LogPage, error) {
 		return j.driver.ReadLog(ctx, log, q)
 	})
@@ -52,7 +76,7 @@ func (j *Journaled) note(log string, s storage.LogState) {
 // snapshot is what the journal shows of a log at one moment.
 type snapshot struct {
 	stored  map[storage.Producer]uint64 // the backend should have these
-	pending []shown
+	pending []*entry
 }
 
 // shown is an entry of the journal as readers see it; op is nil while it is in the
@@ -76,9 +100,9 @@ func (j *Journaled) snapshot(log string) (s snapshot) {
 	for _, l := range c.stored {
 		s.stored[l.Producer] = l.Number
 	}
-	for _, e := range c.pending() {
-		s.pending = append(s.pending, e.show())
-		s.stored[e.link.Producer] = max(s.stored[e.link.Producer], 0)
+	s.pending = slices.Clone(c.pending())
+	for run := range runs(s.pending) {
+		s.stored[run[0].link.Producer] = max(s.stored[run[0].link.Producer], 0)
 	}
 	return s
 }
@@ -93,18 +117,48 @@ func (s snapshot) behind(state storage.LogState) bool {
 	return false
 }
 
-// show is the entry as readers see it; the journal's lock is held.
-func (e *entry) show() shown {
-	s := shown{LogEntry: storage.LogEntry{
+// showPending shows so many entries, the newest or the oldest of these, as they were
+// when they were pending, but for those that are hidden. The rest is beyond them.
+func (j *Journaled) showPending(entries []*entry, most int, newest bool) (list []shown, rest []*entry) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for len(entries) > 0 && len(list) < most {
+		next := 0
+		if newest {
+			next = len(entries) - 1
+		}
+		if e := entries[next]; e.err == nil {
+			list = append(list, e.showPending())
+		}
+		if newest {
+			entries = entries[:next]
+		} else {
+			entries = entries[1:]
+		}
+	}
+	if newest {
+		slices.Reverse(list)
+	}
+	return list, entries
+}
+
+func (e *entry) showPending() shown {
+	return shown{LogEntry: storage.LogEntry{
 		ID: e.id, Link: e.link, Pending: true, Received: e.at.UTC().Truncate(time.Microsecond),
 	}, e: e, op: e.op}
+}
+
+// show is the entry as readers see it; the journal's lock is held.
+func (e *entry) show() shown {
+	s := e.showPending()
 	if e.inBackend() {
 		s.Pending, s.Pos, s.Received = false, e.result.Cursor.Pos, e.result.Cursor.Pos.Time()
 	}
 	return s
 }
 
-// entriesOf answers the entries with their data.
+// entriesOf answers the entries with their data, without those whose record is
+// damaged. It answers errLetGo where a page would pass an entry that it does not have.
 func (j *Journaled) entriesOf(list []shown) ([]storage.LogEntry, error) {
 	entries, ops := make([]*entry, len(list)), make([]storage.Op, len(list))
 	for i := range list {
@@ -119,9 +173,19 @@ func (j *Journaled) entriesOf(list []shown) ([]storage.LogEntry, error) {
 			e := list[i].LogEntry
 			e.Data = a.Data
 			answer = append(answer, e)
+			continue
+		}
+		if j.letGo(list[i].e) {
+			return nil, errLetGo
 		}
 	}
 	return answer, nil
+}
+
+func (j *Journaled) letGo(e *entry) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return e.in == nil
 }
 
 // explicit writes into the page's cursors which of our entries their holder has
@@ -179,23 +243,28 @@ func (j *Journaled) extend(s snapshot, page storage.LogPage, q storage.LogQuery)
 	if len(s.pending) == 0 || q.Before != nil || (!tail && page.HasMore) {
 		return page, nil
 	}
-	var fresh []shown
-	for _, e := range s.pending {
-		inLog := e.Link.Number <= page.State.Last[e.Link.Producer]
-		if !inLog && (tail || !q.After.Saw(e.Link)) {
-			fresh = append(fresh, e)
+	var fresh []*entry
+	for run := range runs(s.pending) {
+		p := run[0].link.Producer
+		seen := page.State.Last[p]
+		if !tail {
+			seen = max(seen, partOf(*q.After, p))
 		}
+		fresh = append(fresh, above(run, seen)...)
 	}
 	limit := limitOf(q)
-	if room := limit - len(page.Entries); !tail && len(fresh) > room {
-		fresh, page.HasMore = fresh[:max(room, 0)], true
-	} else if tail && len(fresh) > limit {
-		for _, e := range fresh[:len(fresh)-limit] {
-			page.Cursor = page.Cursor.With(e.Link)
-		}
-		fresh, page.HasMore = fresh[len(fresh)-limit:], true
+	most := limit
+	if !tail {
+		most = limit - len(page.Entries)
 	}
-	entries, err := j.entriesOf(fresh)
+	pending, rest := j.showPending(fresh, most, tail)
+	page.HasMore = page.HasMore || len(rest) > 0
+	if tail {
+		for run := range runs(rest) { // he wants what is newer
+			page.Cursor = page.Cursor.With(run[len(run)-1].link)
+		}
+	}
+	entries, err := j.entriesOf(pending)
 	if err != nil {
 		return storage.LogPage{}, err
 	}

@@ -26,8 +26,10 @@ func (l *lane) auditFirst(c *chain) {
 	}
 }
 
+// auditLater has a chain compared after the others: also one of which everything is
+// still on its way, for it may be lost by the time that the answer is here.
 func (l *lane) auditLater(c *chain) {
-	if !c.auditing && !c.aside && c.ship > 0 {
+	if !c.auditing && !c.aside && len(c.entries) > 0 {
 		c.auditing = true
 		l.audit = append(l.audit, c)
 	}

@@ -2,6 +2,8 @@ package resilient
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -165,7 +167,7 @@ func (l *lane) beat(ctx context.Context) error {
 	bounded, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
 	defer cancel()
 	if j.tells {
-		return j.partitioned.Beat(bounded, l.index)
+		return l.beatAll(bounded)
 	}
 	err := j.driver.Health(bounded)
 	if err != nil {
@@ -174,6 +176,23 @@ func (l *lane) beat(ctx context.Context) error {
 		j.mu.Unlock()
 	}
 	return err
+}
+
+// beatAll beats in every partition of the lane: where one breaker guards all of the
+// driver's lanes, in each of these.
+func (l *lane) beatAll(ctx context.Context) error {
+	j := l.owner
+	lanes := len(j.partitioned.Lanes())
+	if len(j.lanes) > 1 || lanes < 2 {
+		return j.partitioned.Beat(ctx, l.index)
+	}
+	failures := make([]error, lanes)
+	var beats sync.WaitGroup
+	for i := range lanes {
+		beats.Go(func() { failures[i] = j.partitioned.Beat(ctx, i) })
+	}
+	beats.Wait()
+	return errors.Join(failures...)
 }
 
 // beatSoon has every lane look whether its partitions are as they were.
@@ -212,6 +231,9 @@ func (l *lane) shipBatch(ctx context.Context) (did sent, err error) {
 		return nothing, err
 	}
 	if len(b.entries) == 0 {
+		j.mu.Lock()
+		l.prune()
+		j.mu.Unlock()
 		return nothing, nil
 	}
 	bounded, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)

@@ -21,7 +21,7 @@ func (j *Journaled) Take(ctx context.Context, queue string, most int) ([]storage
 	}
 	l := j.laneAt(&storage.Push{Queue: queue})
 	bounded, cancel := context.WithTimeout(ctx, j.cfg.BatchTimeout)
-	items, err := guardedTake(bounded, l.breaker, j.driver, queue, most)
+	items, err := guardedTake(ctx, bounded, l.breaker, j.driver, queue, most)
 	cancel()
 	l.look()
 	err = inTime(ctx, err)
