@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,14 +28,14 @@ func TestBadInput(t *testing.T) {
 	}{
 		"no JSON":            {`{"type":`, "", nil, 400, "invalid JSON", "unexpected end at byte 8", ""},
 		"no object":          {`"text"`, "", nil, 400, "invalid JSON", "one JSON object is expected, found a string at byte 0", ""},
-		"an array":           {"[" + good + "]", "", nil, 400, "invalid JSON", "one JSON object is expected, found an array at byte 0", ""},
+		"half an array":      {"[" + good, "", nil, 400, "invalid JSON", "unexpected end at byte " + strconv.Itoa(len(good)+1), ""},
 		"missing type":       {`{"sessionId":"s"}`, "", nil, 400, "invalid event", "type is missing", "type"},
 		"missing session":    {`{"type":"a:b"}`, "", nil, 400, "invalid event", "sessionId is missing", "sessionId"},
 		"type without colon": {`{"type":"ab","sessionId":"s"}`, "", nil, 400, "invalid event", "type is not of the form namespace:name", "type"},
 		"id of 201 bytes":    {`{"type":"a:b","sessionId":"` + strings.Repeat("x", 201) + `"}`, "", nil, 400, "invalid event", "sessionId is 201 bytes long, at most 200 are allowed", "sessionId"},
 		"reserved id":        {`{"type":"a:b","sessionId":"poll"}`, "", nil, 400, "invalid event", `sessionId "poll" is reserved`, "sessionId"},
 		"2 MiB":              {big, "", nil, 413, "event too large", "an event may be at most 1048576 bytes long", ""},
-		"wrong content type": {good, "text/plain", nil, 415, "unsupported media type", "one JSON object with Content-Type application/json is expected, not text/plain", "Content-Type"},
+		"wrong content type": {good, "text/plain", nil, 415, "unsupported media type", "JSON with Content-Type application/json, or application/x-ndjson, is expected, not text/plain", "Content-Type"},
 		"foreign origin":     {good, "", []string{"Origin: https://evil.example"}, 403, "forbidden", "this page's origin is neither the site's own nor listed in `origins`", ""},
 		"cross-site":         {good, "", []string{"Sec-Fetch-Site: cross-site"}, 403, "forbidden", "this page's origin is neither the site's own nor listed in `origins`", ""},
 		"not local":          {good, "", []string{"X-Forwarded-For: 192.0.2.1"}, 401, "this hub serves only local clients; add `api_key`, `anonymous read` or authentication to the lifeline block of this site", "", ""},
