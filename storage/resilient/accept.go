@@ -184,7 +184,7 @@ func (j *Journaled) exists(e *entry, op storage.Op) bool {
 
 // existed reports whether the document that e writes was there before.
 func (j *Journaled) existed(e *entry, id string) bool {
-	if e.earlier != nil {
+	if e.earlier != nil && e.earlier.waits() {
 		_, put := e.earlier.op.(*storage.Put)
 		return put || e.earlier.op == nil
 	}
