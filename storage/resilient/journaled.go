@@ -127,6 +127,7 @@ type Journaled struct {
 	drained   chan struct{} // Close waits for it; nil: nobody does
 	written   uint64        // the highest place that is in the file
 	broken    error         // why the file cannot be written; nil: it can
+	mendAt    time.Time     // when to try to mend it next
 
 	toWrite chan struct{} // there may be something for the committer to do
 	quit    chan struct{} // closed when it is to write what is left and end
