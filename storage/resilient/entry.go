@@ -46,6 +46,7 @@ type entry struct {
 	unsure  bool          // it was sent, and what became of it is unknown
 	acked   bool          // a caller has been told that it is taken
 	taken   bool          // the item was handed out from here
+	taking  bool          // that is being noted, and may fail: not to be sent meanwhile
 	err     error         // discarded, or refused
 	done    chan struct{} // closed when the outcome changes; nil: nobody waits
 }

@@ -128,7 +128,9 @@ func (j *journal) sweep() {
 // maySend reports whether an entry may go to the backend: while it is on its way to
 // the file, but not when the file has failed to take what it was told last. One that
 // was sent and then refused is sent until its fate is known.
-func (j *journal) maySend(e *entry) bool { return e.durable || e.err != nil || !j.careful }
+func (j *journal) maySend(e *entry) bool {
+	return !e.taking && (e.durable || e.err != nil || !j.careful)
+}
 
 // add numbers op and queues it for the backend and for the file. The caller has
 // seen to it that there is room.

@@ -593,6 +593,58 @@ func (slowTake) Take(ctx context.Context, _ string, _ int) ([]storage.Item, erro
 	return nil, ctx.Err()
 }
 
+// A broken file is mended however much there is to write meanwhile.
+func TestBrokenFileIsMendedUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, inDir(t.TempDir()))
+		defer r.end()
+		f := failing(r)
+		f.broken.Store(true)
+		f.fail(errFull)
+		_ = r.putErr("a", "1")
+		for range 100 {
+			_ = r.barrier(nil)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := f.mended.Load(); n < 8 {
+			t.Fatalf("%d attempts to mend in 10 s", n)
+		}
+		f.broken.Store(false)
+		f.fail(nil)
+		time.Sleep(2 * time.Second)
+		r.put("a", "1")
+	})
+}
+
+// An item whose taking the journal could not note is handed out later, although the
+// backend came back meanwhile.
+func TestTakeThatFailsLosesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, inDir(t.TempDir()))
+		defer r.end()
+		f := watching(r)
+		r.trip()
+		r.apply(push("1"))
+		release := f.hold()
+		taken := make(chan error)
+		go func() {
+			_, err := r.Take(t.Context(), "q", 1)
+			taken <- err
+		}()
+		synctest.Wait()
+		r.f.set(none)
+		settle()
+		release(errFull)
+		if err := <-taken; !unavailable(err) {
+			t.Fatalf("answer is %v", err)
+		}
+		settle()
+		if got := r.takes(r.f.inner); !slices.Equal(got, []string{"1"}) {
+			t.Fatalf("items are %v", got)
+		}
+	})
+}
+
 // A queue that does not answer in time counts as a failure.
 func TestHangingTakeCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
