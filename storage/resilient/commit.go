@@ -2,6 +2,7 @@ package resilient
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
@@ -231,8 +232,8 @@ func (j *Journaled) unwritten(w *write, err error) {
 	w.notices = append(w.notices, k.notices...)
 	k.fresh, k.notices = nil, nil
 	deletes := k.deletes // none for what the file never had
-	for i := len(back) - 1; i >= 0; i-- {
-		switch e := back[i]; {
+	for _, e := range slices.Backward(back) {
+		switch {
 		case e.in == nil:
 		case e.sent:
 			k.disown(e, err)
@@ -275,8 +276,7 @@ func (k *journal) disown(e *entry, err error) {
 
 // refusal is the error of the file as callers get it.
 func refusal(err error) error {
-	var unavailable *storage.UnavailableError
-	if errors.As(err, &unavailable) {
+	if _, ok := errors.AsType[*storage.UnavailableError](err); ok {
 		return err
 	}
 	return &storage.UnavailableError{Reason: "the journal cannot be written", RetryAfter: mendEvery, Err: err}

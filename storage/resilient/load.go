@@ -124,7 +124,7 @@ func (e *entry) restorePlace(p journalfile.Place, at time.Time) {
 // restoreChains tells what is in the backend from what is not: entries are stored
 // in order, so what stands before one that is, is too, or was given up.
 func (k *journal) restoreChains() {
-	var stored []*entry
+	stored := make([]*entry, 0, len(k.chains))
 	for _, c := range k.chains {
 		c.visible = k.seq
 		last := -1
