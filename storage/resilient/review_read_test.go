@@ -289,3 +289,42 @@ func TestOutcomeThatIsNotTold(t *testing.T) {
 		}
 	})
 }
+
+// meanwhile is a driver in which something happens before counters are read.
+type meanwhile struct {
+	*faulty
+	before atomic.Pointer[func()]
+}
+
+func (d *meanwhile) Counters(ctx context.Context, collection, scope string, q storage.CounterQuery) ([]storage.Counter, error) {
+	if before := d.before.Swap(nil); before != nil {
+		(*before)()
+	}
+	return d.faulty.Counters(context.WithoutCancel(ctx), collection, scope, q)
+}
+
+// What is stored while counters are read is not counted twice.
+func TestCountersThatAreStoredMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d *meanwhile
+		r := newRig(t, func(c *JournaledConfig) {
+			d = &meanwhile{faulty: c.Driver.(*faulty)}
+			c.Driver, c.BatchOps = d, 1
+		})
+		defer r.end()
+		r.f.set(hangs)
+		front := r.putLater("a", "in front")
+		r.apply(count("m", 7)) // is not sent, for it is behind
+		before := func() {
+			r.f.set(none)
+			for r.Status().Pending > 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		d.before.Store(&before)
+		if n := r.counted(r, "m"); n != 7 {
+			t.Fatalf("%d counted", n)
+		}
+		wantAnswer(t, "what is in front", front)
+	})
+}
