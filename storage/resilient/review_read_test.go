@@ -328,3 +328,34 @@ func TestCountersThatAreStoredMeanwhile(t *testing.T) {
 		wantAnswer(t, "what is in front", front)
 	})
 }
+
+// A reader of an epoch that has ended is told of it as soon as he may be given
+// something for a second time: also while the backend is away.
+func TestDegradedReadOfAnEndedEpoch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, inDir(t.TempDir()))
+		defer r.end()
+		r.put("a", "1")
+		from := r.read("a", storage.LogQuery{}).Cursor
+		r.f.wipe()
+		r.auditEverything()
+		settle()
+		r.trip()
+		r.f.setReads(fails)
+		r.put("a", "2")
+		seen := map[string]bool{}
+		for range 3 {
+			page := r.read("a", storage.LogQuery{After: &from})
+			for _, id := range idsOfEntries(page) {
+				if seen[id] && !page.Gap {
+					t.Fatalf("%s is given twice, and no gap is told", id)
+				}
+				seen[id] = true
+			}
+			from = page.Cursor
+		}
+		if !seen["2"] {
+			t.Fatalf("seen are %v", seen)
+		}
+	})
+}
