@@ -60,9 +60,8 @@ func (j *Journaled) wakeFor(claims []claim) {
 func (j *Journaled) reclaim(op storage.Op) claim {
 	again, err := j.accept([]storage.Op{op})
 	if err != nil {
-		return claim{err: err, again: true}
+		return claim{err: err}
 	}
-	again[0].again = true
 	return again[0]
 }
 
@@ -188,7 +187,7 @@ func (j *Journaled) exists(e *entry, op storage.Op) bool {
 
 // existed reports whether the document that e writes was there before.
 func (j *Journaled) existed(e *entry, id string) bool {
-	if e.earlier != nil {
+	if e.earlier != nil && e.earlier.waits() {
 		_, put := e.earlier.op.(*storage.Put)
 		return put || e.earlier.op == nil
 	}

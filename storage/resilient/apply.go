@@ -275,7 +275,6 @@ func (j *Journaled) noteDirect(ops []storage.Op, results []storage.Result, begun
 type claim struct {
 	e      *entry
 	repeat bool // the id was there before
-	again  bool // it was accepted once more
 	err    error
 }
 
@@ -295,7 +294,7 @@ func (j *Journaled) keep(ctx context.Context, asked, ops []storage.Op) ([]storag
 	results := make([]storage.Result, len(ops))
 	for i := 0; i < len(claims); {
 		result, done, wait, opened := j.answer(claims[i], ops[i], hurry || claims[i].open())
-		if done && errors.Is(result.Err, storage.ErrGone) && !claims[i].again && means(asked[i]) {
+		if done && errors.Is(result.Err, storage.ErrGone) && means(asked[i]) {
 			// The log was dropped while its caller waits: he has been promised nothing
 			// yet, and means the log that there will be.
 			claims[i] = j.reclaim(ops[i])

@@ -63,7 +63,7 @@ func (j *Journaled) fill(b *batch) error {
 	b.entries = nil
 	for i, e := range entries {
 		if ops[i] == nil {
-			if e.in == &e.chain.lane.pending {
+			if e.waits() {
 				j.journal.refuse(e, errDamaged)
 			}
 			continue

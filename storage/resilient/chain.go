@@ -60,10 +60,6 @@ func (c *chain) writing(e *entry) {
 	}
 	last := c.writes[e.doc]
 	if last != nil && last.seq > e.seq { // e was there, and is lost
-		for last.earlier != nil && last.earlier.seq > e.seq {
-			last = last.earlier
-		}
-		e.earlier, last.earlier = last.earlier, e
 		return
 	}
 	if c.writes == nil {
@@ -78,16 +74,10 @@ func (c *chain) wrote(e *entry) {
 	if e.doc == "" {
 		return
 	}
-	last := c.writes[e.doc]
-	if last == e {
-		if c.writes[e.doc] = e.earlier; e.earlier == nil {
-			delete(c.writes, e.doc)
-		}
-	}
-	for ; last != nil; last = last.earlier {
-		if last.earlier == e {
-			last.earlier = e.earlier
-			break
+	if c.writes[e.doc] == e {
+		delete(c.writes, e.doc)
+		if e.earlier != nil && e.earlier.waits() {
+			c.writes[e.doc] = e.earlier
 		}
 	}
 	e.earlier = nil

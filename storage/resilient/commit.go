@@ -253,6 +253,9 @@ func (j *Journaled) unwritten(w *write, err error) {
 	k.placed = append(w.placed, k.placed...)
 	k.deletes = append(w.batch.Delete, deletes...)
 	if j.file.Broken() {
+		if j.broken == nil {
+			j.mendAt = time.Now().Add(mendEvery)
+		}
 		j.broken = err
 	}
 	j.mu.Unlock()
@@ -292,13 +295,14 @@ func (j *Journaled) mendTimer() <-chan time.Time {
 	if j.broken == nil {
 		return nil
 	}
-	return time.After(mendEvery)
+	return time.After(time.Until(j.mendAt))
 }
 
 // mend opens a broken file again, without what was being written to it.
 func (j *Journaled) mend() {
 	j.mu.Lock()
 	after := j.written
+	j.mendAt = time.Now().Add(mendEvery)
 	j.mu.Unlock()
 	if j.file.Mend(after) != nil {
 		return // it has said so

@@ -34,7 +34,7 @@ func (j *Journaled) degradedPage(log string, q storage.LogQuery) (storage.LogPag
 		p.tail(c, time.Now())
 	}
 	page := storage.LogPage{
-		Cursor: p.cursor, HasMore: p.more, Degraded: true,
+		Cursor: p.cursor, HasMore: p.more, Gap: p.gap, Degraded: true,
 		State: storage.LogState{Epoch: c.head.Epoch, Head: c.head.Pos},
 	}
 	j.mu.Unlock()
@@ -58,6 +58,7 @@ type pages struct {
 	own    []shown
 	cursor storage.Cursor
 	more   bool
+	gap    bool
 }
 
 func (p *pages) count() int { return len(p.others) + len(p.own) }
@@ -69,14 +70,15 @@ func (p *pages) after(c *chain, cursor storage.Cursor) {
 		return
 	}
 	covered := c.covered(p.cursor)
-	// His epoch is gone. He will be told, and given everything, when the backend is
-	// back; until then he gets what is new.
+	// His epoch is gone. He will be given everything when the backend is back; until
+	// then he gets what is pending, each time anew, and is told that it is a gap.
 	strange := c.strange(cursor) && len(covered) == 0
 	holes := map[storage.Producer]bool{}
 	list := c.shown()
 	if strange {
 		list = c.pending()
 	}
+	p.gap = strange && len(list) > 0
 	for run := range runs(list) {
 		if !p.afterRun(above(run, covered[run[0].link.Producer]), covered, holes, strange) {
 			return

@@ -130,12 +130,27 @@ func (j *Journaled) Scan(ctx context.Context, collection, index string, q storag
 // Counters implements [storage.Driver]. What this node has added is counted: for
 // what is on its way to the backend the answer waits, as long as a read may take.
 func (j *Journaled) Counters(ctx context.Context, collection, scope string, q storage.CounterQuery) ([]storage.Counter, error) {
+	for range readTries {
+		counters, err := j.counters(ctx, collection, scope, q)
+		if !errors.Is(err, errSent) {
+			return counters, err
+		}
+	}
+	return nil, errUnknown(j.laneAt(&storage.Del{Collection: collection}), errSent)
+}
+
+// errSent says that it is not known whether what the backend has counted is with what
+// was pending before it was asked.
+var errSent = errors.New("what is counted was sent meanwhile")
+
+func (j *Journaled) counters(ctx context.Context, collection, scope string, q storage.CounterQuery) ([]storage.Counter, error) {
 	l := j.laneAt(&storage.Del{Collection: collection})
 	j.awaitSent(ctx, l, target{aCollection, collection})
-	unsent, err := j.writes(collection, func(e *entry) bool { return !e.sent })
-	if err != nil {
+	entries, unsent := j.pendingOf(collection, func(e *entry) bool { return !e.sent })
+	if err := j.load(entries, unsent); err != nil {
 		return nil, err
 	}
+	unsent = readable(unsent)
 	begun := j.documents.begin()
 	counters, known, err := ask(ctx, j, l, func(ctx context.Context) ([]storage.Counter, error) {
 		return j.driver.Counters(ctx, collection, scope, q)
@@ -145,6 +160,9 @@ func (j *Journaled) Counters(ctx context.Context, collection, scope string, q st
 	}
 	if known {
 		begun.counted(collection, scope, q, counters)
+		if j.someSent(entries) {
+			return nil, errSent
+		}
 	} else {
 		cause := err
 		var ok bool
@@ -199,24 +217,38 @@ func (j *Journaled) onItsWay(t target) (changed, opened <-chan struct{}) {
 // writes are the acknowledged operations on a collection that are not in the
 // backend, of those that are wanted, the oldest first.
 func (j *Journaled) writes(collection string, wanted func(*entry) bool) ([]storage.Op, error) {
+	entries, ops := j.pendingOf(collection, wanted)
+	if err := j.load(entries, ops); err != nil {
+		return nil, err
+	}
+	return readable(ops), nil
+}
+
+// pendingOf is the same, but for operations that are to be read from the file.
+func (j *Journaled) pendingOf(collection string, wanted func(*entry) bool) (entries []*entry, ops []storage.Op) {
 	j.mu.Lock()
+	defer j.mu.Unlock()
 	c := j.journal.chains[target{aCollection, collection}]
 	if c == nil {
-		j.mu.Unlock()
 		return nil, nil
 	}
-	var entries []*entry
-	var ops []storage.Op
 	for _, e := range c.pending() {
 		if wanted(e) {
 			entries, ops = append(entries, e), append(ops, e.op)
 		}
 	}
-	j.mu.Unlock()
-	if err := j.load(entries, ops); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(ops, func(op storage.Op) bool { return op == nil }), nil
+	return entries, ops
+}
+
+// readable are the operations but for those whose record is damaged.
+func readable(ops []storage.Op) []storage.Op {
+	return slices.DeleteFunc(ops, func(op storage.Op) bool { return op == nil })
+}
+
+func (j *Journaled) someSent(entries []*entry) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return slices.ContainsFunc(entries, func(e *entry) bool { return e.sent })
 }
 
 // hasDocument reports whether a document is known to be there.

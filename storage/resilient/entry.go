@@ -38,7 +38,7 @@ type entry struct {
 
 	doc     string        // the document that it writes; "": none
 	first   moment        // when it was sent for the first time
-	earlier *entry        // not in the backend either, writes the same document
+	earlier *entry        // writes the same document; it was not in the backend either
 	ends    time.Time     // when what it wrote ends by itself; zero: never
 	durable bool          // the journal file has it, or there is none
 	hurried bool          // a caller waits for that only
@@ -46,6 +46,7 @@ type entry struct {
 	unsure  bool          // it was sent, and what became of it is unknown
 	acked   bool          // a caller has been told that it is taken
 	taken   bool          // the item was handed out from here
+	taking  bool          // that is being noted, and may fail: not to be sent meanwhile
 	err     error         // discarded, or refused
 	done    chan struct{} // closed when the outcome changes; nil: nobody waits
 }
@@ -109,6 +110,9 @@ func (e *entry) inBackend() bool { return e.placed && e.in == &e.chain.owner.shi
 // hidden reports whether the entry was refused after it was sent: nobody sees it
 // unless the backend turns out to have it.
 func (e *entry) hidden() bool { return e.err != nil && !e.inBackend() }
+
+// waits reports whether the entry is to be sent.
+func (e *entry) waits() bool { return e.in == &e.chain.lane.pending }
 
 // toSend is the operation as it goes to the backend now: what was accepted, less
 // the time that has passed. An operation is never changed in place, for readers

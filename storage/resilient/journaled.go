@@ -131,6 +131,7 @@ type Journaled struct {
 	// size of what was refused last because the journal was full.
 	unwritable error
 	tooMuch    int64
+	mendAt     time.Time // when to try to mend it next
 
 	toWrite chan struct{} // there may be something for the committer to do
 	quit    chan struct{} // closed when it is to write what is left and end

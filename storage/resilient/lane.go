@@ -73,9 +73,9 @@ func (l *lane) prune() {
 // look notes whether the breaker is open, and lets waiting callers be acknowledged
 // if so.
 func (l *lane) look() (open bool) {
-	open = l.isOpen()
 	l.owner.mu.Lock()
 	defer l.owner.mu.Unlock()
+	open = l.isOpen()
 	if open == l.open {
 		return open
 	}

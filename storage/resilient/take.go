@@ -48,8 +48,8 @@ func (j *Journaled) takeUnsent(queue string, most int) ([]storage.Item, error) {
 	if err == nil {
 		err = j.barrier(entries)
 	}
+	j.decided(entries, err == nil)
 	if err != nil {
-		j.putBack(entries)
 		return nil, err
 	}
 	var items []storage.Item
@@ -74,18 +74,24 @@ func (j *Journaled) unsent(queue string, most int) (entries []*entry, ops []stor
 			break
 		}
 		if e.durable && !e.sent && !e.taken {
-			e.taken = true
+			e.taken, e.taking = true, true
 			entries, ops = append(entries, e), append(ops, e.op)
 		}
+	}
+	if len(entries) > 0 {
+		c.lane.prune()
 	}
 	return entries, ops
 }
 
-// putBack undoes what unsent has marked, but for what was sent as taken meanwhile.
-func (j *Journaled) putBack(entries []*entry) {
+// decided says whether what unsent has marked is noted as taken. If not, it is as
+// before.
+func (j *Journaled) decided(entries []*entry, taken bool) {
 	j.mu.Lock()
-	defer j.mu.Unlock()
 	for _, e := range entries {
-		e.taken = e.sent
+		e.taken, e.taking = taken, false
+		e.chain.lane.enqueue(e.chain)
 	}
+	j.mu.Unlock()
+	entries[0].chain.lane.wake()
 }
