@@ -57,11 +57,12 @@ func (j *Journaled) wakeFor(claims []claim) {
 }
 
 // reclaim accepts an append once more.
-func (j *Journaled) reclaim(op storage.Op) claim {
+func (j *Journaled) reclaim(op storage.Op, tries int) claim {
 	again, err := j.accept([]storage.Op{op})
 	if err != nil {
-		return claim{err: err}
+		return claim{err: err, tries: tries}
 	}
+	again[0].tries = tries
 	return again[0]
 }
 

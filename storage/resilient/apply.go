@@ -271,10 +271,15 @@ func (j *Journaled) noteDirect(ops []storage.Op, results []storage.Result, begun
 	return nil
 }
 
+// maxTries is how often an append is accepted once more because its log was dropped
+// meanwhile.
+const maxTries = 10
+
 // claim is what one operation of a caller waits for.
 type claim struct {
 	e      *entry
 	repeat bool // the id was there before
+	tries  int  // how often it was accepted once more
 	err    error
 }
 
@@ -294,10 +299,10 @@ func (j *Journaled) keep(ctx context.Context, asked, ops []storage.Op) ([]storag
 	results := make([]storage.Result, len(ops))
 	for i := 0; i < len(claims); {
 		result, done, wait, opened := j.answer(claims[i], ops[i], hurry || claims[i].open())
-		if done && errors.Is(result.Err, storage.ErrGone) && means(asked[i]) {
+		if done && errors.Is(result.Err, storage.ErrGone) && claims[i].tries < maxTries && means(asked[i]) {
 			// The log was dropped while its caller waits: he has been promised nothing
 			// yet, and means the log that there will be.
-			claims[i] = j.reclaim(ops[i])
+			claims[i] = j.reclaim(ops[i], claims[i].tries+1)
 			continue
 		}
 		if done {

@@ -262,8 +262,20 @@ func (f *failingFile) Mend(after uint64) error {
 
 func failing(r *rig) *failingFile {
 	f := &failingFile{journalFile: r.file}
-	r.file = f
+	r.setFile(f)
 	return f
+}
+
+// setFile puts another file in place of the journal's, while nobody uses it.
+func (r *rig) setFile(f journalFile) {
+	r.Helper()
+	for _, l := range r.lanes {
+		if err := l.turn.lock(r.Context()); err != nil {
+			r.Fatal(err)
+		}
+		defer l.turn.unlock()
+	}
+	r.file = f
 }
 
 // Nothing is acknowledged that is not in the journal, be the backend there or not,

@@ -27,7 +27,7 @@ type watchedFile struct {
 
 func watching(r *rig) *watchedFile {
 	f := &watchedFile{journalFile: r.file}
-	r.file = f
+	r.setFile(f)
 	return f
 }
 
