@@ -66,6 +66,9 @@ func (b *backend) store() *storage.Store {
 	return &storage.Store{Driver: b.Storage, History: *b.history.Load()}
 }
 
+// Records implements events.Backend.
+func (b *backend) Records() *storage.Store { return b.store() }
+
 // AddEvent implements storage.Events.
 func (b *backend) AddEvent(ctx context.Context, session, id string, data []byte) (storage.Result, error) {
 	return b.store().AddEvent(ctx, session, id, data)

@@ -44,6 +44,11 @@ type Hub struct {
 	broadcasts  broadcaster
 	replays     gate // replays that read from storage
 	fills       gate // topics that do
+	owners      owners
+	rechecking  atomic.Bool // recheck is at work
+	arrivals    arrivals
+	id          string       // among the hubs on one storage
+	telling     atomic.Int32 // messages to them that are on their way
 	closing     sync.Once
 	judge       atomic.Pointer[judge]
 
@@ -98,7 +103,7 @@ func New(cfg Config) *Hub { return newHub(cfg, defaultIntervals(), nil) }
 func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 	h := &Hub{
 		cfg: cfg, log: cfg.Logger, times: times, now: time.Now, tasks: newTasks(),
-		seed: maphash.MakeSeed(), hook: hook,
+		seed: maphash.MakeSeed(), hook: hook, id: newClientID(),
 	}
 	if h.log == nil {
 		h.log = zap.NewNop()
@@ -108,11 +113,13 @@ func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.connections.init()
+	h.owners.init()
 	h.fills.setLimit(maxFills)
 	h.SetLimits(cfg.Limits)
 	h.degraded.Store(cfg.Backend.Status().Degraded)
 	h.cancelStatus = cfg.Backend.OnStatus(h.onStatus)
 	h.tasks.run(h.followGrowth)
+	h.tasks.run(h.followPeers)
 	h.tasks.run(h.keepTime)
 	return h
 }
@@ -243,7 +250,7 @@ func (h *Hub) grown(session string) {
 }
 
 // keepTime looks after what is due: the catch-up of all topics, shard after
-// shard, and whatever WebSockets need.
+// shard, whether their followers still may be, and whatever WebSockets need.
 func (h *Hub) keepTime() {
 	sweep := time.NewTicker(h.times.sweep)
 	defer sweep.Stop()
@@ -258,7 +265,14 @@ func (h *Hub) keepTime() {
 				c.sweep(h.now())
 			}
 		case <-catchUp.C:
-			h.catchUp(&h.shards[turn%shards])
+			sh := &h.shards[turn%shards]
+			h.catchUp(sh)
+			if h.rechecking.CompareAndSwap(false, true) && !h.tasks.run(func() {
+				defer h.rechecking.Store(false)
+				h.recheck(sh)
+			}) {
+				return
+			}
 			turn++
 		}
 	}

@@ -26,7 +26,7 @@ type accepted struct {
 }
 
 // ingest answers POST /api/events: one event.
-func (s *Site) ingest(w http.ResponseWriter, r *http.Request) {
+func (s *Site) ingest(w http.ResponseWriter, r *http.Request, g Grant) {
 	if problem := checkContent(r.Header); problem != nil {
 		writeError(w, http.StatusUnsupportedMediaType, *problem)
 		return
@@ -36,14 +36,18 @@ func (s *Site) ingest(w http.ResponseWriter, r *http.Request) {
 		status = http.StatusBadRequest
 		var e Event
 		if e, problem = parseEvent(body, time.Now()); problem == nil {
-			s.publish(w, r, e)
+			s.publish(w, r, e, g)
 			return
 		}
 	}
 	writeError(w, status, *problem)
 }
 
-func (s *Site) publish(w http.ResponseWriter, r *http.Request, e Event) {
+func (s *Site) publish(w http.ResponseWriter, r *http.Request, e Event, g Grant) {
+	if err := s.Hub.authorize(r.Context(), g, e.Session, useAdd); err != nil {
+		s.writeFailure(w, r, err)
+		return
+	}
 	result, err := s.Hub.Publish(r.Context(), e)
 	if err != nil {
 		s.writeStorageError(w, r, err)

@@ -41,6 +41,8 @@ func (b *siteBackend) ReadEvents(ctx context.Context, session string, q storage.
 	return b.Store.ReadEvents(ctx, session, q)
 }
 
+func (b *siteBackend) Records() *storage.Store { return &b.Store }
+
 func (b *siteBackend) CircuitBreakerStats() []breaker.Stats          { return b.stats }
 func (b *siteBackend) UsingFallback() bool                           { return b.status.Degraded }
 func (b *siteBackend) Status() resilient.Status                      { return b.status }
@@ -198,9 +200,28 @@ func TestMatchRoute(t *testing.T) {
 		{"/api/events/%70oll", nil},
 		{"/api/events/stream", nil},
 		{"/api/health", nil},
-		{"/api/sessions", nil},
-		{"/api/commands/x/commands", nil},
 		{"/%", nil},
+
+		{"/api/sessions", &route{kind: routeSessions}},
+		{"/api/sessions/a%2Fb", &route{kind: routeSession, session: "a/b"}},
+		{"/api/sessions/input", &route{kind: routeSession, session: "input"}},
+		{"/api/sessions/%25/chains", &route{kind: routeChains, session: "%"}},
+		{"/api/sessions/ü/input", &route{kind: routeInput, session: "ü"}},
+		{"/api/sessions/{x}/commands", &route{kind: routeCommands, session: "{x}"}},
+		{"/api/commands/recent/commands", &route{kind: routeCommands, session: "recent"}},
+		{"/api/commands/commands/commands", &route{kind: routeCommands, session: "commands"}},
+		{"/api/commands/a%2Fb:1/ack", &route{kind: routeAck, id: "a/b:1"}},
+		{"/api/sessions/", nil},
+		{"/api/sessions//input", nil},
+		{"/api/sessions/a/", nil},
+		{"/api/sessions/a/other", nil},
+		{"/api/sessions/a/input/", nil},
+		{"/api/sessions/a/input/x", nil},
+		{"/api/commands", nil},
+		{"/api/commands/a", nil},
+		{"/api/commands//ack", nil},
+		{"/api/commands/a/other", nil},
+		{"/api/commands/a/ack/x", nil},
 	}
 	for _, tt := range tests {
 		got, ok := matchRoute(tt.path)
@@ -218,7 +239,7 @@ func TestMatchRoute(t *testing.T) {
 // What is not ours must reach the next handler untouched.
 func TestNotOurs(t *testing.T) {
 	s := newTestSite(t)
-	for _, path := range []string{"/", "/api/sessions", "/api/events/a//b", "/api/events/poll", "/wsx"} {
+	for _, path := range []string{"/", "/api/sessions/", "/api/commands/a", "/api/events/a//b", "/api/events/poll", "/wsx"} {
 		for _, method := range []string{"GET", "POST", "OPTIONS", "DELETE"} {
 			a := s.do(method, path, "", header("Origin", "https://evil.example"))
 			if a.handled || len(a.header) != 0 || a.body != "" {
@@ -281,8 +302,9 @@ func TestBadEscape(t *testing.T) {
 var everyRoute = []struct {
 	method, path, body string
 	public             bool
+	write              bool
 }{
-	{method: "POST", path: "/api/events", body: event("1")},
+	{method: "POST", path: "/api/events", body: event("1"), write: true},
 	{method: "GET", path: "/api/events/s"},
 	{method: "GET", path: "/api/events/s/recent"},
 	{method: "GET", path: "/api/events/poll/s"},
@@ -290,6 +312,34 @@ var everyRoute = []struct {
 	{method: "GET", path: "/ws"},
 	{method: "GET", path: "/api/health/circuit-breakers"},
 	{method: "GET", path: "/health", public: true},
+	{method: "POST", path: "/api/sessions", body: `{"id":"s","cwd":"/srv"}`, write: true},
+	{method: "GET", path: "/api/sessions"},
+	{method: "GET", path: "/api/sessions/s"},
+	{method: "PUT", path: "/api/sessions/s", body: `{"status":"completed"}`, write: true},
+	{method: "GET", path: "/api/sessions/s/chains"},
+	{method: "POST", path: "/api/sessions/s/input", body: `{"text":"yes"}`, write: true},
+	{method: "GET", path: "/api/sessions/s/input", write: true}, // takes it away
+	{method: "POST", path: "/api/sessions/s/commands", body: `{"type":"pause"}`, write: true},
+	{method: "GET", path: "/api/sessions/s/commands"},
+	{method: "POST", path: "/api/commands/s/commands", body: `{"type":"pause"}`, write: true},
+	{method: "GET", path: "/api/commands/s/commands"},
+	{method: "POST", path: "/api/commands/s:1/ack", write: true},
+	{method: "DELETE", path: "/api/sessions/s", write: true},
+}
+
+// seed makes what everyRoute asks for.
+func (s *testSite) seed(t *testing.T) {
+	t.Helper()
+	store := s.Hub.store()
+	_, err := store.SetSession(t.Context(), storage.Session{ID: "s"})
+	if err == nil {
+		_, err = store.QueueCommand(t.Context(), storage.CommandPayload{
+			CommandID: "s:1", SessionID: "s", Command: storage.Command{Type: "pause"},
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestWrongMethod(t *testing.T) {
@@ -298,6 +348,13 @@ func TestWrongMethod(t *testing.T) {
 		"/api/events":          "POST, OPTIONS",
 		"/api/events/stream/s": "GET, OPTIONS",
 		"/ws":                  "GET, OPTIONS",
+
+		"/api/sessions":            "GET, HEAD, POST, OPTIONS",
+		"/api/sessions/s":          "GET, HEAD, PUT, DELETE, OPTIONS",
+		"/api/sessions/s/input":    "GET, POST, OPTIONS",
+		"/api/sessions/s/commands": "GET, HEAD, POST, OPTIONS",
+		"/api/commands/s/commands": "GET, HEAD, POST, OPTIONS",
+		"/api/commands/s:1/ack":    "POST, OPTIONS",
 	}
 	for _, rt := range everyRoute {
 		want, ok := allowed[rt.path]

@@ -18,6 +18,7 @@ type stream struct {
 	w    http.ResponseWriter
 	rc   *http.ResponseController
 	peer Peer
+	may  Grant
 	out  outbox
 	wake chan struct{} // holds one place: there is something to do
 
@@ -44,6 +45,7 @@ func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string
 		return
 	}
 	st := newStream(h, w, g.Peer)
+	st.may = g
 	h.enroll(st)
 	defer h.connections.remove(st)
 	defer st.leave()
@@ -61,6 +63,9 @@ func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string
 	}
 	created := h.register(ctx, session, s)
 	defer h.leave(s)
+	if !h.follows(g, session) {
+		st.expelled(session)
+	}
 	h.begin(s, created)
 	st.run(ctx)
 }
@@ -215,3 +220,8 @@ func (st *stream) confirm(s *subscriber, f confirmation) {
 
 // failed implements sink: the client comes again by itself.
 func (st *stream) failed(*subscriber, error) { st.end(closeGoingAway, "", false) }
+
+func (st *stream) granted() Grant { return st.may }
+
+// expelled implements granted: the client comes again and is told why not.
+func (st *stream) expelled(string) { st.end(CloseForbidden, "", true) }

@@ -21,6 +21,7 @@ type wsConn struct {
 	sock   socket
 	reader *frameReader
 	peer   Peer
+	may    Grant
 	id     string
 	out    outbox
 	// ctx ends with the connection.
@@ -209,6 +210,13 @@ func (c *wsConn) lifecycle(number uint64, session string, d *delivery, frame []b
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
 	s.lifecycle(d)
+}
+
+// passed notes a lifecycle event that is not for the client.
+func (c *wsConn) passed(number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.visited = number
 }
 
 // retryReason is the reason of a close with closeLimit.
