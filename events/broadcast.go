@@ -72,7 +72,7 @@ func (h *Hub) broadcast(session string, d *delivery) {
 	number := h.broadcasts.recent.add(broadcastEntry{session, d, known})
 	frame := told(d, appendJSON(nil, session))
 	for _, c := range h.connections.sockets() {
-		if c.may.All || known && is.mayUse(c.may) {
+		if g := c.granted(); g.All || known && is.mayUse(g) {
 			c.lifecycle(number, session, d, frame)
 		} else {
 			c.passed(number)
@@ -83,7 +83,7 @@ func (h *Hub) broadcast(session string, d *delivery) {
 // audience answers the owner of a session, if anybody is connected for whom that
 // matters.
 func (h *Hub) audience(session string) (is owner, known bool) {
-	limited := func(c *wsConn) bool { return !c.may.All }
+	limited := func(c *wsConn) bool { return !c.granted().All }
 	if !slices.ContainsFunc(h.connections.sockets(), limited) {
 		return owner{}, false
 	}

@@ -47,6 +47,7 @@ type Hub struct {
 	owners      owners
 	rechecking  atomic.Bool // recheck is at work
 	arrivals    arrivals
+	chains      *chainKeeper
 	id          string       // among the hubs on one storage
 	telling     atomic.Int32 // messages to them that are on their way
 	closing     sync.Once
@@ -114,6 +115,7 @@ func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.connections.init()
 	h.owners.init()
+	h.chains = newChainKeeper(h)
 	h.fills.setLimit(maxFills)
 	h.SetLimits(cfg.Limits)
 	h.degraded.Store(cfg.Backend.Status().Degraded)
@@ -146,6 +148,7 @@ func (h *Hub) Publish(ctx context.Context, ev Event) (storage.Result, error) {
 	if t != nil {
 		t.offer(d)
 	}
+	h.chains.take(ev)
 	if strings.HasPrefix(ev.Type, lifecyclePrefix) {
 		h.broadcast(ev.Session, d)
 	}
@@ -281,8 +284,8 @@ func (h *Hub) keepTime() {
 // Counts answers how many WebSockets and streams are open.
 func (h *Hub) Counts() (websockets, streams int) { return h.connections.counts() }
 
-// judge answers the close code for a peer, or 0.
-type judge func(Peer) (code int, reason string)
+// judge answers what a peer may do, and the close code, or 0.
+type judge func(Peer) (g Grant, code int, reason string)
 
 // enroll makes a reserved connection known, and ends it at once when the hub has
 // closed or does not admit it any longer.
@@ -292,24 +295,42 @@ func (h *Hub) enroll(m member) {
 		return
 	}
 	if j := h.judge.Load(); j != nil {
-		if code, reason := (*j)(m.identity()); code != 0 {
-			m.end(code, reason, true)
-		}
+		h.rejudge(m, *j)
 	}
 }
 
-// Readmit judges every connection again, after a reload. refuse answers the code
-// with which it is to be closed, 4401 or 4403, or 0; a stream just ends.
+// rejudge ends a connection, or grants it what it may do now; changed says that
+// this is something else.
+func (h *Hub) rejudge(m member, j judge) (changed bool) {
+	g, code, reason := j(m.identity())
+	if code != 0 {
+		m.end(code, reason, true)
+		return false
+	}
+	changed = g != m.granted()
+	m.grant(g)
+	return changed
+}
+
+// Readmit judges every connection again, after a reload. admit answers what its
+// client may do from now on, and the code with which it is to be closed, 4401 or
+// 4403, or 0; a stream just ends.
 //
 // Connections that come later are judged by it too: at a reload the old server may
 // let one in by the old settings just after.
-func (h *Hub) Readmit(refuse func(Peer) (code int, reason string)) {
-	j := judge(refuse)
+func (h *Hub) Readmit(admit func(Peer) (g Grant, code int, reason string)) {
+	j := judge(admit)
 	h.judge.Store(&j)
+	changed := false
 	for _, m := range h.connections.all() {
-		if code, reason := refuse(m.identity()); code != 0 {
-			m.end(code, reason, true)
-		}
+		changed = h.rejudge(m, j) || changed
+	}
+	if changed { // who saw all sessions may not see them any longer
+		h.tasks.run(func() {
+			for i := range h.shards {
+				h.recheck(&h.shards[i])
+			}
+		})
 	}
 }
 

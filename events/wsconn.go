@@ -21,7 +21,7 @@ type wsConn struct {
 	sock   socket
 	reader *frameReader
 	peer   Peer
-	may    Grant
+	may    atomic.Pointer[Grant] // see grant
 	id     string
 	out    outbox
 	// ctx ends with the connection.
@@ -48,6 +48,7 @@ func newWSConn(h *Hub, sock socket, early []byte, p Peer) *wsConn {
 		replays: make(chan struct{}, 1),
 		bucket:  bucket{tokens: float64(l.MessageRate)},
 	}
+	c.grant(Grant{Peer: p})
 	c.ctx, c.cancel = context.WithCancel(h.ctx)
 	c.out = outbox{
 		maxBytes: l.MaxQueueBytes, maxFrames: l.MaxQueueFrames,
@@ -77,6 +78,10 @@ func newClientID() string {
 }
 
 func (c *wsConn) identity() Peer { return c.peer }
+
+func (c *wsConn) granted() Grant { return *c.may.Load() }
+
+func (c *wsConn) grant(g Grant) { c.may.Store(&g) }
 
 // serve reads until the connection ends, and then cleans up.
 func (c *wsConn) serve() {

@@ -178,7 +178,7 @@ func (c *wsConn) subscribe(m clientMessage) {
 func (c *wsConn) allowed(session string, to use) bool {
 	ctx, cancel := context.WithTimeout(c.ctx, readTimeout)
 	defer cancel()
-	err := c.hub.authorize(ctx, c.may, session, to)
+	err := c.hub.authorize(ctx, c.granted(), session, to)
 	switch {
 	case err == nil:
 		return true
@@ -219,8 +219,6 @@ func (c *wsConn) input(m clientMessage) {
 	}
 }
 
-func (c *wsConn) granted() Grant { return c.may }
-
 // expelled implements granted.
 func (c *wsConn) expelled(session string) {
 	if c.unsubscribe(session) {
@@ -250,12 +248,12 @@ func (c *wsConn) follow(session string, since *storage.Cursor) {
 		c.subs = make(map[string]*subscriber)
 	}
 	if since == nil {
-		s.told = c.hub.broadcasts.recent.between(session, c.born, c.visited, c.may.All)
+		s.told = c.hub.broadcasts.recent.between(session, c.born, c.visited, c.granted().All)
 	}
 	c.subs[session] = s
 	created := c.hub.register(c.ctx, session, s)
 	c.mu.Unlock()
-	if !c.hub.follows(c.may, session) {
+	if !c.hub.follows(c.granted(), session) {
 		c.expelled(session)
 	}
 	c.hub.begin(s, created)
