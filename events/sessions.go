@@ -22,7 +22,7 @@ type chainList struct {
 	Chains    []storage.Chain `json:"chains"`
 }
 
-// removal is the answer to DELETE.
+// removal is the answer to DELETE, and where else there is nothing to show.
 type removal struct {
 	Success   bool   `json:"success"`
 	SessionID string `json:"sessionId,omitempty"`

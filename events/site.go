@@ -73,6 +73,7 @@ const (
 	routeInput
 	routeCommands
 	routeAck
+	routeRecords
 )
 
 // allow is what the header Allow says of each route.
@@ -97,7 +98,8 @@ var allow = [...]string{
 type route struct {
 	kind      routeKind
 	session   string // decoded
-	id        string // of a command, decoded
+	id        string // of a command or record, decoded
+	record    string // which records, a path of recordOps
 	badEscape bool   // something in the path could not be decoded
 }
 
@@ -108,7 +110,12 @@ func (rt route) hasSession() bool { return rt.session != "" }
 func (rt route) readsEvents() bool { return rt.kind >= routeRead && rt.kind <= routeStream }
 
 // allows are the methods that the route takes.
-func (rt route) allows() string { return allow[rt.kind] }
+func (rt route) allows() string {
+	if rt.kind == routeRecords {
+		return recordAllow[rt.record]
+	}
+	return allow[rt.kind]
+}
 
 // use is what a request wants to do. Reading input takes it away.
 func (rt route) use(method string) use {
@@ -167,6 +174,8 @@ func matchRoute(escaped string) (rt route, ok bool) {
 		return rt.matchSessions(segments[2:])
 	case n == 4 && segments[0] == "api" && segments[1] == "commands":
 		return rt.matchCommands(segments[2], segments[3])
+	case n >= 3 && segments[0] == "api" && segments[1] == "records":
+		return rt.matchRecords(segments[2:])
 	default:
 		return rt, false
 	}
@@ -296,6 +305,8 @@ func (s *Site) admitted(w http.ResponseWriter, r *http.Request, rt route, p Peer
 		c.handle((*call).commands)
 	case routeAck:
 		c.handle((*call).acknowledge)
+	case routeRecords:
+		c.handle((*call).records)
 	case routeIngest:
 		s.ingest(w, r, grant)
 	case routeRead:

@@ -3,6 +3,7 @@ package events
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -211,6 +212,24 @@ func TestMatchRoute(t *testing.T) {
 		{"/api/commands/recent/commands", &route{kind: routeCommands, session: "recent"}},
 		{"/api/commands/commands/commands", &route{kind: routeCommands, session: "commands"}},
 		{"/api/commands/a%2Fb:1/ack", &route{kind: routeAck, id: "a/b:1"}},
+		{"/api/records/bookmarks", &route{kind: routeRecords, record: "bookmarks"}},
+		{"/api/records/bookmarks/a%2Fb", &route{kind: routeRecords, record: "bookmarks/:id", id: "a/b"}},
+		{"/api/records/bookmarks/:id", &route{kind: routeRecords, record: "bookmarks/:id", id: ":id"}},
+		{"/api/records/bookmarks/metrics", &route{kind: routeRecords, record: "bookmarks/:id", id: "metrics"}},
+		{"/api/records/harmony/metrics", &route{kind: routeRecords, record: "harmony/metrics"}},
+		{"/api/records/windows/{x}/follow", &route{kind: routeRecords, record: "windows/:id/follow", id: "{x}"}},
+		{"/api/records/frequencies/%25/track", &route{kind: routeRecords, record: "frequencies/:id/track", id: "%"}},
+		{"/api/records", nil},
+		{"/api/records/", nil},
+		{"/api/records/others", nil},
+		{"/api/records/bookmarks/", nil},
+		{"/api/records/bookmarks//track", nil},
+		{"/api/records/bookmarks%2F:id", nil},
+		{"/api/records/harmony%2Fmetrics", nil},
+		{"/api/records/harmony/x", nil},
+		{"/api/records/windows/a/follow/b", nil},
+		{"/api/records/windows/a/track", nil},
+
 		{"/api/sessions/", nil},
 		{"/api/sessions//input", nil},
 		{"/api/sessions/a/", nil},
@@ -324,6 +343,40 @@ var everyRoute = []struct {
 	{method: "POST", path: "/api/commands/s/commands", body: `{"type":"pause"}`, write: true},
 	{method: "GET", path: "/api/commands/s/commands"},
 	{method: "POST", path: "/api/commands/s:1/ack", write: true},
+
+	{method: "GET", path: "/api/records/frequencies"},
+	{method: "GET", path: "/api/records/frequencies/f"},
+	{method: "POST", path: "/api/records/frequencies/f/track", write: true},
+	{method: "GET", path: "/api/records/bookmarks"},
+	{method: "POST", path: "/api/records/bookmarks", body: `{"sessionId":"s","category":"other"}`, write: true},
+	{method: "GET", path: "/api/records/bookmarks/b"},
+	{method: "PUT", path: "/api/records/bookmarks/b", body: `{"sessionId":"s","category":"other"}`, write: true},
+	{method: "DELETE", path: "/api/records/bookmarks/b", write: true},
+	{method: "GET", path: "/api/records/patterns"},
+	{method: "POST", path: "/api/records/patterns", body: `{"projectId":"x","patternType":"temporal"}`, write: true},
+	{method: "GET", path: "/api/records/patterns/p"},
+	{method: "PUT", path: "/api/records/patterns/p", body: `{"projectId":"x","patternType":"temporal"}`, write: true},
+	{method: "DELETE", path: "/api/records/patterns/p", write: true},
+	{method: "GET", path: "/api/records/harmony?sessionId=s"},
+	{method: "POST", path: "/api/records/harmony", body: `{"sessionId":"s","result":"valid"}`, write: true},
+	{method: "GET", path: "/api/records/harmony/metrics?sessionId=s"},
+	{method: "GET", path: "/api/records/dossiers"},
+	{method: "POST", path: "/api/records/dossiers", body: `{"name":"x"}`, write: true},
+	{method: "GET", path: "/api/records/dossiers/d"},
+	{method: "PUT", path: "/api/records/dossiers/d", body: `{"name":"x"}`, write: true},
+	{method: "POST", path: "/api/records/dossiers/d/history", body: `{"layoutDescriptor":{}}`, write: true},
+	{method: "DELETE", path: "/api/records/dossiers/d", write: true},
+	{method: "GET", path: "/api/records/suggestions"},
+	{method: "POST", path: "/api/records/suggestions", body: `{"needed":"x","fallback":{"type":"raw"}}`, write: true},
+	{method: "GET", path: "/api/records/suggestions/g"},
+	{method: "POST", path: "/api/records/suggestions/g/increment", write: true},
+	{method: "DELETE", path: "/api/records/suggestions/g", write: true},
+	{method: "GET", path: "/api/records/windows"},
+	{method: "GET", path: "/api/records/windows/s"},
+	{method: "PUT", path: "/api/records/windows/s", body: `{"autoExpand":true}`, write: true},
+	{method: "PUT", path: "/api/records/windows/s/follow", write: true},
+	{method: "DELETE", path: "/api/records/windows/s/follow", write: true},
+
 	{method: "DELETE", path: "/api/sessions/s", write: true},
 }
 
@@ -331,12 +384,18 @@ var everyRoute = []struct {
 func (s *testSite) seed(t *testing.T) {
 	t.Helper()
 	store := s.Hub.store()
-	_, err := store.SetSession(t.Context(), storage.Session{ID: "s"})
-	if err == nil {
-		_, err = store.QueueCommand(t.Context(), storage.CommandPayload{
-			CommandID: "s:1", SessionID: "s", Command: storage.Command{Type: "pause"},
-		})
-	}
+	ctx := t.Context()
+	_, session := store.SetSession(ctx, storage.Session{ID: "s"})
+	_, command := store.QueueCommand(ctx, storage.CommandPayload{
+		CommandID: "s:1", SessionID: "s", Command: storage.Command{Type: "pause"},
+	})
+	_, bookmark := store.AddBookmark(ctx, storage.Bookmark{ID: "b", SessionID: "s", Category: "other"})
+	_, pattern := store.AddPattern(ctx, storage.DetectedPattern{ID: "p", ProjectID: "x", PatternType: "temporal"})
+	_, dossier := store.SetDossier(ctx, storage.IntelDossier{ID: "d", Name: "x"})
+	_, suggestion := store.AddSuggestion(ctx, storage.SuggestionEntry{ID: "g", Needed: "x", Fallback: storage.Fallback{Type: "raw"}})
+	err := errors.Join(session, command, bookmark, pattern, dossier, suggestion,
+		store.TrackFrequency(ctx, "f", storage.FrequencyScope{}),
+		store.SetWindowConfig(ctx, storage.SessionWindowConfig{SessionID: "s"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -355,6 +414,22 @@ func TestWrongMethod(t *testing.T) {
 		"/api/sessions/s/commands": "GET, HEAD, POST, OPTIONS",
 		"/api/commands/s/commands": "GET, HEAD, POST, OPTIONS",
 		"/api/commands/s:1/ack":    "POST, OPTIONS",
+
+		"/api/records/frequencies/f/track":     "POST, OPTIONS",
+		"/api/records/bookmarks":               "GET, HEAD, POST, OPTIONS",
+		"/api/records/bookmarks/b":             "GET, HEAD, PUT, DELETE, OPTIONS",
+		"/api/records/patterns":                "GET, HEAD, POST, OPTIONS",
+		"/api/records/patterns/p":              "GET, HEAD, PUT, DELETE, OPTIONS",
+		"/api/records/harmony":                 "GET, HEAD, POST, OPTIONS",
+		"/api/records/harmony?sessionId=s":     "GET, HEAD, POST, OPTIONS",
+		"/api/records/dossiers":                "GET, HEAD, POST, OPTIONS",
+		"/api/records/dossiers/d":              "GET, HEAD, PUT, DELETE, OPTIONS",
+		"/api/records/dossiers/d/history":      "POST, OPTIONS",
+		"/api/records/suggestions":             "GET, HEAD, POST, OPTIONS",
+		"/api/records/suggestions/g":           "GET, HEAD, DELETE, OPTIONS",
+		"/api/records/suggestions/g/increment": "POST, OPTIONS",
+		"/api/records/windows/s":               "GET, HEAD, PUT, OPTIONS",
+		"/api/records/windows/s/follow":        "PUT, DELETE, OPTIONS",
 	}
 	for _, rt := range everyRoute {
 		want, ok := allowed[rt.path]
