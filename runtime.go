@@ -66,6 +66,9 @@ func (b *backend) store() *storage.Store {
 	return &storage.Store{Driver: b.Storage, History: *b.history.Load()}
 }
 
+// Records implements events.Backend.
+func (b *backend) Records() *storage.Store { return b.store() }
+
 // AddEvent implements storage.Events.
 func (b *backend) AddEvent(ctx context.Context, session, id string, data []byte) (storage.Result, error) {
 	return b.store().AddEvent(ctx, session, id, data)
@@ -213,20 +216,27 @@ func (rt *runtime) readmit() {
 	for _, h := range rt.users {
 		sites = append(sites, h.sites...)
 	}
-	rt.hub.Load().Readmit(func(p events.Peer) (int, string) { return refuse(sites, p) })
+	rt.hub.Load().Readmit(func(p events.Peer) (events.Grant, int, string) { return admit(sites, p) })
 }
 
-// refuse answers the close code for a peer whom no site of the hub admits, or 0.
-func refuse(sites []*events.Site, p events.Peer) (code int, reason string) {
+// admit answers what the sites of the hub together let a peer do, and the close code
+// for one whom none admits, or 0.
+func admit(sites []*events.Site, p events.Peer) (all events.Grant, code int, reason string) {
 	code, reason = events.CloseForbidden, "no site serves this hub any more"
 	for _, s := range sites {
-		_, refusal := s.Admit(p, false)
-		if refusal == nil {
-			return 0, ""
+		g, refusal := s.Admit(p, false)
+		switch {
+		case refusal == nil:
+			all.Peer, all.Read = p, true
+			all.Write, all.All = all.Write || g.Write, all.All || g.All
+		case !all.Read:
+			code, reason = refusal.Code, refusal.Reason
 		}
-		code, reason = refusal.Code, refusal.Reason
 	}
-	return code, reason
+	if all.Read {
+		return all, 0, ""
+	}
+	return all, code, reason
 }
 
 // ready answers the hub, waiting for its start for at most d.

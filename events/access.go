@@ -114,12 +114,16 @@ func (s *Site) Admit(p Peer, write bool) (Grant, *Refusal) {
 			Reason: "this page's origin is neither the site's own nor listed in `origins`",
 		}
 	}
-	all := Grant{Peer: p, Read: true, Write: true}
+	grant := Grant{Peer: p, Read: true, Write: true}
 	switch {
-	case a.isKey(p.Key), p.User != "" && p.UserBy == s.Access.Authentication:
-		return all, nil
+	case a.isKey(p.Key):
+		grant.All = true
+		return grant, nil
+	case p.User != "" && p.UserBy == s.Access.Authentication:
+		return grant, nil
 	case !a.configured && p.Local:
-		return all, nil
+		grant.All = true
+		return grant, nil
 	case !a.configured:
 		return Grant{}, unauthenticated(onlyLocal, false)
 	case p.Key != "" && len(a.keys) > 0:

@@ -87,6 +87,7 @@ func TestAccessWalk(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := newTestSite(t, unlimited, func(s *Site, _ *siteBackend, _ *Config) { s.Access = tt.access })
+			s.seed(t)
 			for _, rt := range everyRoute {
 				if rt.path == "/ws" {
 					continue // without Upgrade the hub has its own answer
@@ -95,7 +96,7 @@ func TestAccessWalk(t *testing.T) {
 				switch {
 				case rt.public:
 					want = ""
-				case rt.method == "POST":
+				case rt.write:
 					want = tt.write
 				case strings.Contains(rt.path, "/stream/"):
 					if want == "" {

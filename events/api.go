@@ -14,6 +14,8 @@ import (
 // Backend is what a hub needs of storage.
 type Backend interface {
 	storage.Events
+	// Records answers the operations on records, with the settings in force.
+	Records() *storage.Store
 	CircuitBreakerStats() []breaker.Stats
 	UsingFallback() bool
 	Status() resilient.Status
@@ -98,4 +100,7 @@ type Peer struct {
 type Grant struct {
 	Peer        Peer
 	Read, Write bool
+	// All: an API key or a local client, for whom sessions of all users are there.
+	// Others see those of Peer.User, where that is not "", and those without a user.
+	All bool
 }

@@ -65,17 +65,17 @@ func splitArray(body []byte) (events [][]byte, problem *apiError) {
 	return events, nil
 }
 
-func (s *Site) ingestArray(w http.ResponseWriter, r *http.Request, body []byte) {
+func (s *Site) ingestArray(w http.ResponseWriter, r *http.Request, body []byte, g Grant) {
 	events, problem := splitArray(body)
 	if problem != nil {
 		writeError(w, http.StatusBadRequest, *problem)
 		return
 	}
-	s.ingestBatch(w, r, events)
+	s.ingestBatch(w, r, events, g)
 }
 
 // ingestBatch publishes events, each on its own, in their order.
-func (s *Site) ingestBatch(w http.ResponseWriter, r *http.Request, raw [][]byte) {
+func (s *Site) ingestBatch(w http.ResponseWriter, r *http.Request, raw [][]byte, g Grant) {
 	switch {
 	case len(raw) == 0:
 		writeError(w, http.StatusBadRequest, apiError{Error: "empty batch", Message: "at least one event is expected"})
@@ -90,11 +90,12 @@ func (s *Site) ingestBatch(w http.ResponseWriter, r *http.Request, raw [][]byte)
 	}
 	results := make([]batchResult, len(raw))
 	events, places := s.parseBatch(raw, results)
+	events, places = s.authorizeBatch(r, g, events, places, results)
 	pending := false
 	for i, result := range s.Hub.PublishAll(r.Context(), events) {
 		at := &results[places[i]]
 		if result.Err != nil {
-			status, e := s.storageError(r, result.Err)
+			status, e := s.failure(r, result.Err)
 			at.Status, at.apiError = status, &e
 			continue
 		}
@@ -125,6 +126,28 @@ func (s *Site) parseBatch(raw [][]byte, results []batchResult) (events []Event, 
 		events, places = append(events, e), append(places, i)
 	}
 	return events, places
+}
+
+// authorizeBatch leaves the events of sessions to which they may be added; the
+// results of the others are set.
+func (s *Site) authorizeBatch(r *http.Request, g Grant, events []Event, places []int, results []batchResult) ([]Event, []int) {
+	refused := map[string]error{} // by session; nil: not refused
+	kept := 0
+	for i, e := range events {
+		err, known := refused[e.Session]
+		if !known {
+			err = s.Hub.authorize(r.Context(), g, e.Session, useAdd)
+			refused[e.Session] = err
+		}
+		if err != nil {
+			status, problem := s.failure(r, err)
+			results[places[i]] = batchResult{Status: status, apiError: &problem}
+			continue
+		}
+		events[kept], places[kept] = e, places[i]
+		kept++
+	}
+	return events[:kept], places[:kept]
 }
 
 // writeBatch answers 201 when all were accepted, or 202 when one of them would not

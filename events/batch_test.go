@@ -166,3 +166,25 @@ func TestBatchOutcome(t *testing.T) {
 		t.Error(a.body)
 	}
 }
+
+// Whose session it is counts for each event of a batch.
+func TestBatchOfSeveralOwners(t *testing.T) {
+	s := newTestSite(t, mixedSite)
+	if _, err := s.Hub.store().SetSession(t.Context(), storage.Session{ID: "s", User: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	free := strings.Replace(event("2"), `"s"`, `"free"`, 1)
+	a := s.do("POST", "/api/events", "["+event("1")+","+free+","+event("3")+"]", as("bob"))
+	if a.want(t, 207, ""); fmt.Sprint(statusesOf(t, a)) != "[403 201 403]" {
+		t.Error(a.body)
+	}
+	if a := s.do("POST", "/api/events", "["+event("1")+"]", as("bob")); a.status != 403 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if a := s.do("POST", "/api/events", "["+event("1")+","+event("3")+"]", as("ann")); a.status != 201 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	if got := idsIn(t, s.do("GET", "/api/events/s", "", as("ann"))); fmt.Sprint(got) != "[1 3]" {
+		t.Errorf("stored are %v", got)
+	}
+}

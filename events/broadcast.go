@@ -1,6 +1,11 @@
 package events
 
-import "sync"
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+)
 
 // lifecyclePrefix begins the types of events that go to every WebSocket client,
 // subscribed to their session or not.
@@ -27,18 +32,22 @@ type ring struct {
 type broadcastEntry struct {
 	session string
 	d       *delivery
+	// everybody: it was also given to those who may not see all sessions, if they
+	// may see this one. Otherwise its owner could not be found out.
+	everybody bool
 }
 
-func (r *ring) add(session string, d *delivery) uint64 {
+func (r *ring) add(e broadcastEntry) uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.number++
-	r.entries[r.number%recentBroadcasts] = broadcastEntry{session, d}
+	r.entries[r.number%recentBroadcasts] = e
 	return r.number
 }
 
-// between answers a session's broadcasts with numbers in (after, to].
-func (r *ring) between(session string, after, to uint64) []*delivery {
+// between answers a session's broadcasts with numbers in (after, to] that a client
+// was given, all says whether as one who may see all sessions.
+func (r *ring) between(session string, after, to uint64, all bool) []*delivery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var found []*delivery
@@ -46,21 +55,43 @@ func (r *ring) between(session string, after, to uint64) []*delivery {
 		after = max(after, r.number-recentBroadcasts)
 	}
 	for n := after + 1; n <= to; n++ {
-		if e := r.entries[n%recentBroadcasts]; e.session == session {
+		if e := r.entries[n%recentBroadcasts]; e.session == session && (all || e.everybody) {
 			found = append(found, e.d)
 		}
 	}
 	return found
 }
 
-// broadcast gives an event to every WebSocket client who does not get it as a
-// subscriber.
+// broadcast gives an event to every WebSocket client who may see the session and
+// does not get it as a subscriber. While its owner cannot be found out, only those
+// get it who may see all sessions.
 func (h *Hub) broadcast(session string, d *delivery) {
+	is, known := h.audience(session)
 	h.broadcasts.mu.Lock()
 	defer h.broadcasts.mu.Unlock()
-	number := h.broadcasts.recent.add(session, d)
+	number := h.broadcasts.recent.add(broadcastEntry{session, d, known})
 	frame := told(d, appendJSON(nil, session))
 	for _, c := range h.connections.sockets() {
-		c.lifecycle(number, session, d, frame)
+		if g := c.granted(); g.All || known && is.mayUse(g) {
+			c.lifecycle(number, session, d, frame)
+		} else {
+			c.passed(number)
+		}
 	}
 }
+
+// audience answers the owner of a session, if anybody is connected for whom that
+// matters.
+func (h *Hub) audience(session string) (is owner, known bool) {
+	limited := func(c *wsConn) bool { return !c.granted().All }
+	if !slices.ContainsFunc(h.connections.sockets(), limited) {
+		return owner{}, false
+	}
+	ctx, cancel := context.WithTimeout(h.ctx, audienceTimeout)
+	defer cancel()
+	is, err := h.owner(ctx, session)
+	return is, err == nil
+}
+
+// audienceTimeout bounds what finding out the audience adds to a publish.
+const audienceTimeout = time.Second

@@ -53,6 +53,8 @@ type journaledNode struct {
 	*resilient.Journaled
 }
 
+func (n *journaledNode) Records() *storage.Store { return &n.Store }
+
 // newNode starts a hub over shared storage; cut off, its breaker is open.
 func newNode(t *testing.T, shared storage.Driver) (h *Hub, setCut func(bool)) {
 	t.Helper()

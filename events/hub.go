@@ -45,6 +45,12 @@ type Hub struct {
 	replays     gate // replays that read from storage
 	longPolls   longPolls
 	fills       gate // topics that do
+	owners      owners
+	rechecking  atomic.Bool // recheck is at work
+	arrivals    arrivals
+	chains      *chainKeeper
+	id          string       // among the hubs on one storage
+	telling     atomic.Int32 // messages to them that are on their way
 	closing     sync.Once
 	judge       atomic.Pointer[judge]
 
@@ -99,7 +105,7 @@ func New(cfg Config) *Hub { return newHub(cfg, defaultIntervals(), nil) }
 func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 	h := &Hub{
 		cfg: cfg, log: cfg.Logger, times: times, now: time.Now, tasks: newTasks(),
-		seed: maphash.MakeSeed(), hook: hook,
+		seed: maphash.MakeSeed(), hook: hook, id: newClientID(),
 	}
 	if h.log == nil {
 		h.log = zap.NewNop()
@@ -109,11 +115,14 @@ func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.connections.init()
+	h.owners.init()
+	h.chains = newChainKeeper(h)
 	h.fills.setLimit(maxFills)
 	h.SetLimits(cfg.Limits)
 	h.degraded.Store(cfg.Backend.Status().Degraded)
 	h.cancelStatus = cfg.Backend.OnStatus(h.onStatus)
 	h.tasks.run(h.followGrowth)
+	h.tasks.run(h.followPeers)
 	h.tasks.run(h.keepTime)
 	return h
 }
@@ -160,6 +169,7 @@ func (h *Hub) deliver(ev Event, res storage.Result, err error) {
 	if t != nil {
 		t.offer(d)
 	}
+	h.chains.take(ev)
 	if strings.HasPrefix(ev.Type, lifecyclePrefix) {
 		h.broadcast(ev.Session, d)
 	}
@@ -263,7 +273,7 @@ func (h *Hub) grown(session string) {
 }
 
 // keepTime looks after what is due: the catch-up of all topics, shard after
-// shard, and whatever WebSockets need.
+// shard, whether their followers still may be, and whatever WebSockets need.
 func (h *Hub) keepTime() {
 	sweep := time.NewTicker(h.times.sweep)
 	defer sweep.Stop()
@@ -278,7 +288,14 @@ func (h *Hub) keepTime() {
 				c.sweep(h.now())
 			}
 		case <-catchUp.C:
-			h.catchUp(&h.shards[turn%shards])
+			sh := &h.shards[turn%shards]
+			h.catchUp(sh)
+			if h.rechecking.CompareAndSwap(false, true) && !h.tasks.run(func() {
+				defer h.rechecking.Store(false)
+				h.recheck(sh)
+			}) {
+				return
+			}
 			turn++
 		}
 	}
@@ -287,8 +304,8 @@ func (h *Hub) keepTime() {
 // Counts answers how many WebSockets and streams are open.
 func (h *Hub) Counts() (websockets, streams int) { return h.connections.counts() }
 
-// judge answers the close code for a peer, or 0.
-type judge func(Peer) (code int, reason string)
+// judge answers what a peer may do, and the close code, or 0.
+type judge func(Peer) (g Grant, code int, reason string)
 
 // enroll makes a reserved connection known, and ends it at once when the hub has
 // closed or does not admit it any longer.
@@ -298,24 +315,42 @@ func (h *Hub) enroll(m member) {
 		return
 	}
 	if j := h.judge.Load(); j != nil {
-		if code, reason := (*j)(m.identity()); code != 0 {
-			m.end(code, reason, true)
-		}
+		h.rejudge(m, *j)
 	}
 }
 
-// Readmit judges every connection again, after a reload. refuse answers the code
-// with which it is to be closed, 4401 or 4403, or 0; a stream just ends.
+// rejudge ends a connection, or grants it what it may do now; changed says that
+// this is something else.
+func (h *Hub) rejudge(m member, j judge) (changed bool) {
+	g, code, reason := j(m.identity())
+	if code != 0 {
+		m.end(code, reason, true)
+		return false
+	}
+	changed = g != m.granted()
+	m.grant(g)
+	return changed
+}
+
+// Readmit judges every connection again, after a reload. admit answers what its
+// client may do from now on, and the code with which it is to be closed, 4401 or
+// 4403, or 0; a stream just ends.
 //
 // Connections that come later are judged by it too: at a reload the old server may
 // let one in by the old settings just after.
-func (h *Hub) Readmit(refuse func(Peer) (code int, reason string)) {
-	j := judge(refuse)
+func (h *Hub) Readmit(admit func(Peer) (g Grant, code int, reason string)) {
+	j := judge(admit)
 	h.judge.Store(&j)
+	changed := false
 	for _, m := range h.connections.all() {
-		if code, reason := refuse(m.identity()); code != 0 {
-			m.end(code, reason, true)
-		}
+		changed = h.rejudge(m, j) || changed
+	}
+	if changed { // who saw all sessions may not see them any longer
+		h.tasks.run(func() {
+			for i := range h.shards {
+				h.recheck(&h.shards[i])
+			}
+		})
 	}
 }
 

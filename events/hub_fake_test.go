@@ -255,6 +255,30 @@ func (b *fakeBackend) Growth(ctx context.Context, fn func(string)) error {
 	}
 }
 
+// noRecords is a driver that has no records and takes none.
+type noRecords struct{ storage.Driver }
+
+func (noRecords) Get(context.Context, string, string) (storage.Document, error) {
+	return storage.Document{}, storage.ErrNotFound
+}
+
+func (noRecords) Scan(context.Context, string, string, storage.ScanQuery) ([]storage.Document, error) {
+	return nil, nil
+}
+
+func (noRecords) Apply(_ context.Context, ops []storage.Op) ([]storage.Result, error) {
+	return make([]storage.Result, len(ops)), nil
+}
+
+func (noRecords) Publish(context.Context, string, []byte) error { return nil }
+
+func (noRecords) Subscribe(ctx context.Context, _ string, _ func(storage.Message)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (b *fakeBackend) Records() *storage.Store { return &storage.Store{Driver: noRecords{}} }
+
 func (b *fakeBackend) CircuitBreakerStats() []breaker.Stats { return nil }
 func (b *fakeBackend) UsingFallback() bool                  { return b.Status().Degraded }
 

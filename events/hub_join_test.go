@@ -280,6 +280,7 @@ func TestHubReplaysDoNotWaitForEachOther(t *testing.T) {
 // memoryBackend is the real storage in memory.
 type memoryBackend struct{ *storage.Store }
 
+func (b memoryBackend) Records() *storage.Store                       { return b.Store }
 func (memoryBackend) CircuitBreakerStats() []breaker.Stats            { return nil }
 func (memoryBackend) UsingFallback() bool                             { return false }
 func (memoryBackend) Status() resilient.Status                        { return resilient.Status{} }

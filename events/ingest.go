@@ -27,7 +27,7 @@ type accepted struct {
 }
 
 // ingest answers POST /api/events: one event, a JSON array or lines of them.
-func (s *Site) ingest(w http.ResponseWriter, r *http.Request) {
+func (s *Site) ingest(w http.ResponseWriter, r *http.Request, g Grant) {
 	lines, problem := checkContent(r.Header)
 	if problem != nil {
 		writeError(w, http.StatusUnsupportedMediaType, *problem)
@@ -44,23 +44,27 @@ func (s *Site) ingest(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case problem != nil:
 	case lines:
-		s.ingestBatch(w, r, splitLines(body))
+		s.ingestBatch(w, r, splitLines(body), g)
 		return
 	case array:
-		s.ingestArray(w, r, body)
+		s.ingestArray(w, r, body, g)
 		return
 	default:
 		status = http.StatusBadRequest
 		var e Event
 		if e, problem = parseEvent(body, time.Now()); problem == nil {
-			s.publish(w, r, e)
+			s.publish(w, r, e, g)
 			return
 		}
 	}
 	writeError(w, status, *problem)
 }
 
-func (s *Site) publish(w http.ResponseWriter, r *http.Request, e Event) {
+func (s *Site) publish(w http.ResponseWriter, r *http.Request, e Event, g Grant) {
+	if err := s.Hub.authorize(r.Context(), g, e.Session, useAdd); err != nil {
+		s.writeFailure(w, r, err)
+		return
+	}
 	result, err := s.Hub.Publish(r.Context(), e)
 	if err != nil {
 		s.writeStorageError(w, r, err)

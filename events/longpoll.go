@@ -3,9 +3,7 @@ package events
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -13,29 +11,12 @@ import (
 )
 
 const (
-	// maxWait bounds how long a long poll is held.
-	maxWait = 30 * time.Second
 	// longPollPause is the least time between two answers to one client about one
 	// session, so that a session with much traffic is polled in portions.
 	longPollPause = 250 * time.Millisecond
 )
 
 var errLongPolls = errors.New("too many long polls")
-
-// parseWait reads the parameter wait: seconds, or a duration as Go writes it.
-func parseWait(s string) (time.Duration, *apiError) {
-	if s == "" {
-		return 0, nil
-	}
-	d, err := time.ParseDuration(s)
-	if n, whole := strconv.Atoi(s); whole == nil {
-		d, err = time.Duration(n)*time.Second, nil
-	}
-	if err != nil || d < 0 || d > maxWait {
-		return 0, badParameter("wait", fmt.Sprintf("must be a time from 0 to %v, in seconds or such as 1m or 500ms", maxWait))
-	}
-	return d, nil
-}
 
 // longPolls are the long polls of a hub: one of each client about a session, and
 // those that have been answered within longPollPause. The zero value is ready.

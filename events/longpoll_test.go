@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -131,7 +132,8 @@ func TestLongPollEnds(t *testing.T) {
 		for wait, ok := range map[string]bool{
 			"31": false, "-1": false, "1h": false, "x": false, "": true, "0": true, "500ms": true, "30": true, "30s": true,
 		} {
-			if _, problem := parseWait(wait); (problem == nil) != ok {
+			q := query{url.Values{"wait": {wait}}}
+			if _, problem := q.wait(); (problem == nil) != ok {
 				t.Errorf("wait=%s: %v", wait, problem)
 			}
 		}

@@ -53,7 +53,7 @@ func (q query) poll(limit int) (p pollQuery, problem *apiError) {
 	if p.types, problem = parseTypes(q.values["types"]); problem != nil {
 		return p, problem
 	}
-	p.wait, problem = parseWait(q.values.Get("wait"))
+	p.wait, problem = q.wait()
 	return p, problem
 }
 

@@ -42,10 +42,7 @@ func (rt route) parameters(raw string) (query, *apiError) {
 func parseQuery(raw string) (query, *apiError) {
 	values, err := url.ParseQuery(raw)
 	if err != nil {
-		return query{}, &apiError{
-			// Not the error itself: it quotes the query, where a key may stand.
-			Error: "malformed query", Message: "it contains a semicolon or a % that starts no escape",
-		}
+		return query{}, malformedQuery()
 	}
 	for _, name := range []string{"since", "before", "limit", "seconds", "wait"} {
 		if len(values[name]) > 1 {
@@ -53,6 +50,12 @@ func parseQuery(raw string) (query, *apiError) {
 		}
 	}
 	return query{values}, nil
+}
+
+// malformedQuery does not repeat the error: it quotes the query, where a key may
+// stand.
+func malformedQuery() *apiError {
+	return &apiError{Error: "malformed query", Message: "it contains a semicolon or a % that starts no escape"}
 }
 
 func badParameter(name, what string) *apiError {

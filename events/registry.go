@@ -9,6 +9,9 @@ import (
 // member is a connection as the registry knows it.
 type member interface {
 	identity() Peer
+	granted() Grant
+	// grant replaces what its client may do.
+	grant(g Grant)
 	// end closes the connection with a WebSocket close code and returns at once.
 	// With discard, what waits for sending is dropped.
 	end(code int, reason string, discard bool)

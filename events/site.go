@@ -67,6 +67,13 @@ const (
 	routeSocket
 	routeBreakers
 	routeHealth
+	routeSessions
+	routeSession
+	routeChains
+	routeInput
+	routeCommands
+	routeAck
+	routeRecords
 )
 
 // allow is what the header Allow says of each route.
@@ -79,24 +86,54 @@ var allow = [...]string{
 	routeSocket:   "GET, OPTIONS",
 	routeBreakers: "GET, HEAD, OPTIONS",
 	routeHealth:   "GET, HEAD, OPTIONS",
+	routeSessions: "GET, HEAD, POST, OPTIONS",
+	routeSession:  "GET, HEAD, PUT, DELETE, OPTIONS",
+	routeChains:   "GET, HEAD, OPTIONS",
+	routeInput:    "GET, POST, OPTIONS", // HEAD would take the input that it does not show
+	routeCommands: "GET, HEAD, POST, OPTIONS",
+	routeAck:      "POST, OPTIONS",
 }
 
 // route is where a path leads.
 type route struct {
 	kind      routeKind
 	session   string // decoded
+	id        string // of a command or record, decoded
+	record    string // which records, a path of recordOps
 	badEscape bool   // something in the path could not be decoded
 }
 
 // hasSession reports whether the path names a session.
-func (rt route) hasSession() bool { return rt.kind >= routeRead && rt.kind <= routeStream }
+func (rt route) hasSession() bool { return rt.session != "" }
+
+// readsEvents reports whether the route answers events of a session.
+func (rt route) readsEvents() bool { return rt.kind >= routeRead && rt.kind <= routeStream }
+
+// allows are the methods that the route takes.
+func (rt route) allows() string {
+	if rt.kind == routeRecords {
+		return recordAllow[rt.record]
+	}
+	return allow[rt.kind]
+}
+
+// use is what a request wants to do. Reading input takes it away.
+func (rt route) use(method string) use {
+	switch read := method == http.MethodGet || method == http.MethodHead; {
+	case rt.kind == routeSocket, read && rt.kind != routeInput:
+		return useRead
+	case method == http.MethodPost && (rt.kind == routeInput || rt.kind == routeCommands):
+		return useAdd
+	}
+	return useWrite
+}
 
 // takes reports whether the route has a method; OPTIONS is not its own.
 func (rt route) takes(r *http.Request) bool {
 	if rt.kind == routeSocket && r.Method == http.MethodConnect {
 		return wantsWebSocket(r)
 	}
-	for method := range strings.SplitSeq(allow[rt.kind], ", ") {
+	for method := range strings.SplitSeq(rt.allows(), ", ") {
 		if method == r.Method {
 			return true
 		}
@@ -133,6 +170,12 @@ func matchRoute(escaped string) (rt route, ok bool) {
 		rt.kind = routeBreakers
 	case n >= 2 && segments[0] == "api" && segments[1] == "events":
 		return rt.matchEvents(segments[2:])
+	case n >= 2 && segments[0] == "api" && segments[1] == "sessions":
+		return rt.matchSessions(segments[2:])
+	case n == 4 && segments[0] == "api" && segments[1] == "commands":
+		return rt.matchCommands(segments[2], segments[3])
+	case n >= 3 && segments[0] == "api" && segments[1] == "records":
+		return rt.matchRecords(segments[2:])
 	default:
 		return rt, false
 	}
@@ -155,6 +198,41 @@ func (rt route) matchEvents(rest []string) (route, bool) {
 		rt.kind, rt.session = routeRecent, rest[0]
 	}
 	return rt, rt.session != ""
+}
+
+// matchSessions reads what follows /api/sessions.
+func (rt route) matchSessions(rest []string) (route, bool) {
+	if len(rest) == 0 {
+		rt.kind = routeSessions
+		return rt, true
+	}
+	rt.session = rest[0]
+	switch {
+	case len(rest) == 1:
+		rt.kind = routeSession
+	case len(rest) == 2 && rest[1] == "chains":
+		rt.kind = routeChains
+	case len(rest) == 2 && rest[1] == "input":
+		rt.kind = routeInput
+	case len(rest) == 2 && rest[1] == "commands":
+		rt.kind = routeCommands
+	default:
+		return route{}, false
+	}
+	return rt, rt.session != ""
+}
+
+// matchCommands reads what follows /api/commands.
+func (rt route) matchCommands(id, what string) (route, bool) {
+	switch what {
+	case "commands":
+		rt.kind, rt.session = routeCommands, id
+	case "ack":
+		rt.kind, rt.id = routeAck, id
+	default:
+		return route{}, false
+	}
+	return rt, id != ""
 }
 
 // IsRoute reports whether an escaped path is one that [Site.ServeHTTP] answers.
@@ -180,11 +258,11 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled bool) 
 		_, refusal := s.Admit(p, false)
 		s.refuse(w, r, rt, p, refusal)
 	case r.Method == http.MethodOptions:
-		s.preflight(w, r, p, allow[rt.kind])
+		s.preflight(w, r, p, rt.allows())
 	case !rt.takes(r):
-		w.Header().Set("Allow", allow[rt.kind])
+		w.Header().Set("Allow", rt.allows())
 		writeError(w, http.StatusMethodNotAllowed, apiError{
-			Error: "method not allowed", Message: "this path takes " + allow[rt.kind],
+			Error: "method not allowed", Message: "this path takes " + rt.allows(),
 		})
 	case rt.kind == routeHealth:
 		s.health(w, p) // anyone
@@ -196,7 +274,8 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled bool) 
 
 // admitted serves a request if its peer may make it.
 func (s *Site) admitted(w http.ResponseWriter, r *http.Request, rt route, p Peer) {
-	grant, refusal := s.Admit(p, rt.kind == routeIngest)
+	use := rt.use(r.Method)
+	grant, refusal := s.Admit(p, use != useRead)
 	if refusal != nil {
 		s.refuse(w, r, rt, p, refusal)
 		return
@@ -206,9 +285,30 @@ func (s *Site) admitted(w http.ResponseWriter, r *http.Request, rt route, p Peer
 		writeError(w, http.StatusBadRequest, *problem)
 		return
 	}
+	if rt.hasSession() {
+		if err := s.Hub.authorize(r.Context(), grant, rt.session, use); err != nil {
+			s.writeFailure(w, r, err)
+			return
+		}
+	}
+	c := &call{site: s, hub: s.Hub, w: w, r: r, grant: grant, route: rt, query: query}
 	switch rt.kind {
+	case routeSessions:
+		c.handle((*call).sessions)
+	case routeSession:
+		c.handle((*call).session)
+	case routeChains:
+		c.handle((*call).chains)
+	case routeInput:
+		c.handle((*call).input)
+	case routeCommands:
+		c.handle((*call).commands)
+	case routeAck:
+		c.handle((*call).acknowledge)
+	case routeRecords:
+		c.handle((*call).records)
 	case routeIngest:
-		s.ingest(w, r)
+		s.ingest(w, r, grant)
 	case routeRead:
 		s.read(w, r, rt.session, query)
 	case routeRecent:
@@ -250,12 +350,24 @@ func (rt route) check(r *http.Request) (query, *apiError) {
 		return query{}, &apiError{Error: "invalid path", Message: "it contains a % that starts no escape"}
 	}
 	if !rt.hasSession() {
-		return query{}, nil
+		return parseOther(rt, r)
 	}
 	if err := validSessionID(rt.session); err != nil {
 		return query{}, &apiError{
 			Error: "invalid session id", Message: "sessionId " + err.Error(), Field: "sessionId",
 		}
 	}
+	if !rt.readsEvents() {
+		return parseParameters(r.URL.RawQuery)
+	}
 	return rt.parameters(r.URL.RawQuery)
+}
+
+// parseOther reads the query of a path without a session, where there may be one
+// that counts.
+func parseOther(rt route, r *http.Request) (query, *apiError) {
+	if rt.kind < routeSessions {
+		return query{}, nil
+	}
+	return parseParameters(r.URL.RawQuery)
 }

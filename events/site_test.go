@@ -41,6 +41,8 @@ func (b *siteBackend) ReadEvents(ctx context.Context, session string, q storage.
 	return b.Store.ReadEvents(ctx, session, q)
 }
 
+func (b *siteBackend) Records() *storage.Store { return &b.Store }
+
 func (b *siteBackend) CircuitBreakerStats() []breaker.Stats          { return b.stats }
 func (b *siteBackend) UsingFallback() bool                           { return b.status.Degraded }
 func (b *siteBackend) Status() resilient.Status                      { return b.status }
@@ -198,9 +200,46 @@ func TestMatchRoute(t *testing.T) {
 		{"/api/events/%70oll", nil},
 		{"/api/events/stream", nil},
 		{"/api/health", nil},
-		{"/api/sessions", nil},
-		{"/api/commands/x/commands", nil},
 		{"/%", nil},
+
+		{"/api/sessions", &route{kind: routeSessions}},
+		{"/api/sessions/a%2Fb", &route{kind: routeSession, session: "a/b"}},
+		{"/api/sessions/input", &route{kind: routeSession, session: "input"}},
+		{"/api/sessions/%25/chains", &route{kind: routeChains, session: "%"}},
+		{"/api/sessions/ü/input", &route{kind: routeInput, session: "ü"}},
+		{"/api/sessions/{x}/commands", &route{kind: routeCommands, session: "{x}"}},
+		{"/api/commands/recent/commands", &route{kind: routeCommands, session: "recent"}},
+		{"/api/commands/commands/commands", &route{kind: routeCommands, session: "commands"}},
+		{"/api/commands/a%2Fb:1/ack", &route{kind: routeAck, id: "a/b:1"}},
+		{"/api/records/bookmarks", &route{kind: routeRecords, record: "bookmarks"}},
+		{"/api/records/bookmarks/a%2Fb", &route{kind: routeRecords, record: "bookmarks/:id", id: "a/b"}},
+		{"/api/records/bookmarks/:id", &route{kind: routeRecords, record: "bookmarks/:id", id: ":id"}},
+		{"/api/records/bookmarks/metrics", &route{kind: routeRecords, record: "bookmarks/:id", id: "metrics"}},
+		{"/api/records/harmony/metrics", &route{kind: routeRecords, record: "harmony/metrics"}},
+		{"/api/records/windows/{x}/follow", &route{kind: routeRecords, record: "windows/:id/follow", id: "{x}"}},
+		{"/api/records/frequencies/%25/track", &route{kind: routeRecords, record: "frequencies/:id/track", id: "%"}},
+		{"/api/records", nil},
+		{"/api/records/", nil},
+		{"/api/records/others", nil},
+		{"/api/records/bookmarks/", nil},
+		{"/api/records/bookmarks//track", nil},
+		{"/api/records/bookmarks%2F:id", nil},
+		{"/api/records/harmony%2Fmetrics", nil},
+		{"/api/records/harmony/x", nil},
+		{"/api/records/windows/a/follow/b", nil},
+		{"/api/records/windows/a/track", nil},
+
+		{"/api/sessions/", nil},
+		{"/api/sessions//input", nil},
+		{"/api/sessions/a/", nil},
+		{"/api/sessions/a/other", nil},
+		{"/api/sessions/a/input/", nil},
+		{"/api/sessions/a/input/x", nil},
+		{"/api/commands", nil},
+		{"/api/commands/a", nil},
+		{"/api/commands//ack", nil},
+		{"/api/commands/a/other", nil},
+		{"/api/commands/a/ack/x", nil},
 	}
 	for _, tt := range tests {
 		got, ok := matchRoute(tt.path)
@@ -218,7 +257,7 @@ func TestMatchRoute(t *testing.T) {
 // What is not ours must reach the next handler untouched.
 func TestNotOurs(t *testing.T) {
 	s := newTestSite(t)
-	for _, path := range []string{"/", "/api/sessions", "/api/events/a//b", "/api/events/poll", "/wsx"} {
+	for _, path := range []string{"/", "/api/sessions/", "/api/commands/a", "/api/events/a//b", "/api/events/poll", "/wsx"} {
 		for _, method := range []string{"GET", "POST", "OPTIONS", "DELETE"} {
 			a := s.do(method, path, "", header("Origin", "https://evil.example"))
 			if a.handled || len(a.header) != 0 || a.body != "" {
@@ -277,27 +316,35 @@ func TestBadEscape(t *testing.T) {
 	}
 }
 
-// everyRoute is one request to each route; public: anyone is answered.
-var everyRoute = []struct {
-	method, path, body string
-	public             bool
-}{
-	{method: "POST", path: "/api/events", body: event("1")},
-	{method: "GET", path: "/api/events/s"},
-	{method: "GET", path: "/api/events/s/recent"},
-	{method: "GET", path: "/api/events/poll/s"},
-	{method: "GET", path: "/api/events/stream/s"},
-	{method: "GET", path: "/ws"},
-	{method: "GET", path: "/api/health/circuit-breakers"},
-	{method: "GET", path: "/health", public: true},
-}
-
 func TestWrongMethod(t *testing.T) {
 	s := newTestSite(t)
 	allowed := map[string]string{
 		"/api/events":          "POST, OPTIONS",
 		"/api/events/stream/s": "GET, OPTIONS",
 		"/ws":                  "GET, OPTIONS",
+
+		"/api/sessions":            "GET, HEAD, POST, OPTIONS",
+		"/api/sessions/s":          "GET, HEAD, PUT, DELETE, OPTIONS",
+		"/api/sessions/s/input":    "GET, POST, OPTIONS",
+		"/api/sessions/s/commands": "GET, HEAD, POST, OPTIONS",
+		"/api/commands/s/commands": "GET, HEAD, POST, OPTIONS",
+		"/api/commands/s:1/ack":    "POST, OPTIONS",
+
+		"/api/records/frequencies/f/track":     "POST, OPTIONS",
+		"/api/records/bookmarks":               "GET, HEAD, POST, OPTIONS",
+		"/api/records/bookmarks/b":             "GET, HEAD, PUT, DELETE, OPTIONS",
+		"/api/records/patterns":                "GET, HEAD, POST, OPTIONS",
+		"/api/records/patterns/p":              "GET, HEAD, PUT, DELETE, OPTIONS",
+		"/api/records/harmony":                 "GET, HEAD, POST, OPTIONS",
+		"/api/records/harmony?sessionId=s":     "GET, HEAD, POST, OPTIONS",
+		"/api/records/dossiers":                "GET, HEAD, POST, OPTIONS",
+		"/api/records/dossiers/d":              "GET, HEAD, PUT, DELETE, OPTIONS",
+		"/api/records/dossiers/d/history":      "POST, OPTIONS",
+		"/api/records/suggestions":             "GET, HEAD, POST, OPTIONS",
+		"/api/records/suggestions/g":           "GET, HEAD, DELETE, OPTIONS",
+		"/api/records/suggestions/g/increment": "POST, OPTIONS",
+		"/api/records/windows/s":               "GET, HEAD, PUT, OPTIONS",
+		"/api/records/windows/s/follow":        "PUT, DELETE, OPTIONS",
 	}
 	for _, rt := range everyRoute {
 		want, ok := allowed[rt.path]

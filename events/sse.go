@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,6 +19,7 @@ type stream struct {
 	w    http.ResponseWriter
 	rc   *http.ResponseController
 	peer Peer
+	may  atomic.Pointer[Grant] // see grant
 	out  outbox
 	wake chan struct{} // holds one place: there is something to do
 
@@ -44,6 +46,7 @@ func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string
 		return
 	}
 	st := newStream(h, w, g.Peer)
+	st.grant(g)
 	h.enroll(st)
 	defer h.connections.remove(st)
 	defer st.leave()
@@ -61,6 +64,9 @@ func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string
 	}
 	created := h.register(ctx, session, s)
 	defer h.leave(s)
+	if !h.follows(g, session) {
+		st.expelled(session)
+	}
 	h.begin(s, created)
 	st.run(ctx)
 }
@@ -166,6 +172,10 @@ func (st *stream) write(b []byte) error {
 
 func (st *stream) identity() Peer { return st.peer }
 
+func (st *stream) granted() Grant { return *st.may.Load() }
+
+func (st *stream) grant(g Grant) { st.may.Store(&g) }
+
 // end makes the stream end; the code is for WebSockets.
 func (st *stream) end(_ int, _ string, discard bool) {
 	if !st.out.finish(nil, discard) {
@@ -215,3 +225,6 @@ func (st *stream) confirm(s *subscriber, f confirmation) {
 
 // failed implements sink: the client comes again by itself.
 func (st *stream) failed(*subscriber, error) { st.end(closeGoingAway, "", false) }
+
+// expelled implements granted: the client comes again and is told why not.
+func (st *stream) expelled(string) { st.end(CloseForbidden, "", true) }

@@ -43,6 +43,7 @@ func (h *Hub) ServeWebSocket(w http.ResponseWriter, r *http.Request, g Grant) {
 		return
 	}
 	c := newWSConn(h, sock, rest, g.Peer)
+	c.grant(g)
 	c.hello()
 	h.serveSocket(c)
 }

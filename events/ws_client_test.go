@@ -37,11 +37,11 @@ func serveHub(h *Hub, w http.ResponseWriter, r *http.Request) {
 	p.IP, _ = netip.ParseAddr(q.Get("ip"))
 	switch r.URL.Path {
 	case "/ws":
-		h.ServeWebSocket(w, r, Grant{Peer: p, Read: true})
+		h.ServeWebSocket(w, r, Grant{Peer: p, Read: true, Write: true, All: p.User == ""})
 	case "/refused":
 		h.RefuseWebSocket(w, r, p, CloseForbidden, "not you")
 	default:
-		h.ServeStream(w, r, strings.TrimPrefix(r.URL.Path, "/"), Grant{Peer: p, Read: true})
+		h.ServeStream(w, r, strings.TrimPrefix(r.URL.Path, "/"), Grant{Peer: p, Read: true, Write: true, All: p.User == ""})
 	}
 }
 

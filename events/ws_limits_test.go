@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/gobwas/ws"
+
+	"github.com/actionflows/lifeline/storage"
 )
 
 // discard is a socket to nowhere.
@@ -247,17 +249,33 @@ func TestWSReadmit(t *testing.T) {
 	alice, bob := connect(t, s, "?user=alice"), connect(t, s, "?user=bob")
 	st := openStream(t, s, "/"+testSession+"?user=bob", nil)
 	st.next()
-	h.Readmit(func(p Peer) (int, string) {
+	h.Readmit(func(p Peer) (Grant, int, string) {
 		if p.User == "bob" {
-			return CloseUnauthenticated, "key revoked"
+			return Grant{}, CloseUnauthenticated, "key revoked"
 		}
-		return 0, ""
+		return Grant{Peer: p, Read: true}, 0, ""
 	})
 	if reason := bob.wantClose(CloseUnauthenticated); reason != "key revoked" {
 		t.Errorf("reason %q", reason)
 	}
 	st.wantEnd()
 	alice.sync()
+}
+
+// A connection that may stay, but as another one than it came, loses what is not
+// for it.
+func TestWSReadmitAsAnother(t *testing.T) {
+	b := newMemory(t)
+	if _, err := b.SetSession(t.Context(), storage.Session{ID: "s", User: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	h := newTestHub(t, b)
+	c := connect(t, hubServer(t, h), "")
+	c.subscribe("s")
+	h.Readmit(func(p Peer) (Grant, int, string) { return Grant{Peer: p, Read: true}, 0, "" })
+	c.want(`{"type":"error","code":"forbidden","sessionId":"s"}`)
+	c.send(`{"type":"input","sessionId":"s2","payload":1}`)
+	c.want(`{"type":"error","code":"forbidden","sessionId":"s2"}`)
 }
 
 // Close ends everything with 1001 within 2 s, whatever the clients do.

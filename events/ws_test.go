@@ -20,7 +20,6 @@ func TestWSFixtures(t *testing.T) {
 	h := newTestHub(t, newMemory(t))
 	s := hubServer(t, h)
 	c := dial(t, s, "/ws", nil)
-	later := map[string]bool{"input": true, "command": true} // of issues to come
 	for line := range strings.Lines(string(text)) {
 		var fx struct{ In, Out json.RawMessage }
 		if err := json.Unmarshal([]byte(line), &fx); err != nil {
@@ -37,11 +36,19 @@ func TestWSFixtures(t *testing.T) {
 			c.send("%s", notJSON)
 		}
 		switch {
-		case later[in.Type]:
-			c.want(`{"type":"error","code":"unknown_type"}`)
-		case later[out.Type] || fx.Out == nil:
+		case in.Type == "input":
+			takesInput(t, h, fx.In)
+		case fx.Out == nil:
 		case string(fx.Out) == `{"type":"pong"}`:
 			h.connections.sockets()[0].sweep(time.Now().Add(h.times.pong))
+			c.want(string(fx.Out))
+		case out.Type == "command":
+			queued := storage.CommandPayload{SessionID: "session-1", Command: storage.Command{Type: "pause"}}
+			queued, err := h.store().QueueCommand(t.Context(), queued)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.command("session-1", appendJSON(nil, queued))
 			c.want(string(fx.Out))
 		case out.Type == "event":
 			publishFixture(t, h, fx.Out)
@@ -50,6 +57,22 @@ func TestWSFixtures(t *testing.T) {
 			c.want(string(fx.Out))
 		}
 	}
+}
+
+// takesInput waits until the payload of an input message can be taken.
+func takesInput(t *testing.T, h *Hub, message []byte) {
+	t.Helper()
+	var m struct {
+		SessionID string
+		Payload   json.RawMessage
+	}
+	if err := json.Unmarshal(message, &m); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the input", func() bool {
+		inputs, err := h.store().TakeInput(t.Context(), m.SessionID, 0)
+		return err == nil && len(inputs) == 1 && string(inputs[0].Input) == string(m.Payload)
+	})
 }
 
 func publishFixture(t *testing.T, h *Hub, frame []byte) {
@@ -132,7 +155,9 @@ func TestWSMessages(t *testing.T) {
 		{`null`, `{"code":"bad_message"}`},
 		{`{"type":1}`, `{"code":"bad_message"}`},
 		{`{}`, `{"code":"bad_message"}`},
-		{`{"type":"input","sessionId":"a"}`, `{"code":"unknown_type"}`},
+		{`{"type":"input","sessionId":"a"}`, `{"code":"bad_message","sessionId":"a"}`},
+		{`{"type":"input","payload":1}`, `{"code":"bad_session"}`},
+		{`{"type":"input","sessionId":"poll","payload":1}`, `{"code":"bad_session"}`},
 		{`{"type":"` + long + `"}`, `{"code":"unknown_type"}`},
 		{`{"type":"subscribe"}`, `{"code":"bad_session"}`},
 		{`{"type":"subscribe","sessionId":""}`, `{"code":"bad_session"}`},

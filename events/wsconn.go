@@ -21,6 +21,7 @@ type wsConn struct {
 	sock   socket
 	reader *frameReader
 	peer   Peer
+	may    atomic.Pointer[Grant] // see grant
 	id     string
 	out    outbox
 	// ctx ends with the connection.
@@ -47,6 +48,7 @@ func newWSConn(h *Hub, sock socket, early []byte, p Peer) *wsConn {
 		replays: make(chan struct{}, 1),
 		bucket:  bucket{tokens: float64(l.MessageRate)},
 	}
+	c.grant(Grant{Peer: p})
 	c.ctx, c.cancel = context.WithCancel(h.ctx)
 	c.out = outbox{
 		maxBytes: l.MaxQueueBytes, maxFrames: l.MaxQueueFrames,
@@ -76,6 +78,10 @@ func newClientID() string {
 }
 
 func (c *wsConn) identity() Peer { return c.peer }
+
+func (c *wsConn) granted() Grant { return *c.may.Load() }
+
+func (c *wsConn) grant(g Grant) { c.may.Store(&g) }
 
 // serve reads until the connection ends, and then cleans up.
 func (c *wsConn) serve() {
@@ -209,6 +215,13 @@ func (c *wsConn) lifecycle(number uint64, session string, d *delivery, frame []b
 	s.topic.mu.Lock()
 	defer s.topic.mu.Unlock()
 	s.lifecycle(d)
+}
+
+// passed notes a lifecycle event that is not for the client.
+func (c *wsConn) passed(number uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.visited = number
 }
 
 // retryReason is the reason of a close with closeLimit.

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,12 +18,15 @@ const (
 	codeBadSession    = "bad_session"            // sessionId is missing or not valid
 	codeBadCursor     = "bad_cursor"             // since is neither a cursor nor a time
 	codeTooManySubs   = "too_many_subscriptions" // the connection follows as many as it may
+	codeForbidden     = "forbidden"              // the session is another user's, or the client may not write
+	codeInputFull     = "input_full"             // as many inputs wait as may
 	codeUnavailable   = "unavailable"            // storage cannot answer now
 	maxQuotedType     = 40                       // bytes of an unknown type that are repeated
 	protocolVersion   = 1
 	confirmationType  = "subscription_confirmed"
 	welcomeMessage    = "connected to the hub"
 	subscribedMessage = "subscribed"
+	unavailableText   = "storage is not available; try again in a moment"
 )
 
 type helloMessage struct {
@@ -72,6 +76,7 @@ type clientMessage struct {
 	SessionID *string         `json:"sessionId"`
 	Since     *string         `json:"since"`
 	Types     json.RawMessage `json:"types"`
+	Payload   json.RawMessage `json:"payload"`
 }
 
 // send queues a message of the hub.
@@ -111,6 +116,8 @@ func (c *wsConn) handle(message []byte) {
 		c.send(pongMessage{"pong", c.id})
 	case *m.Type == "subscribe":
 		c.subscribe(m)
+	case *m.Type == "input":
+		c.input(m)
 	case *m.Type == "unsubscribe":
 		if session, ok := c.session(m); ok {
 			c.unsubscribe(session)
@@ -162,7 +169,61 @@ func (c *wsConn) subscribe(m clientMessage) {
 		}
 		since = &cursor
 	}
-	c.follow(session, since)
+	if c.allowed(session, useRead) {
+		c.follow(session, since)
+	}
+}
+
+// allowed reports whether the client may use a session; otherwise he is told.
+func (c *wsConn) allowed(session string, to use) bool {
+	ctx, cancel := context.WithTimeout(c.ctx, readTimeout)
+	defer cancel()
+	err := c.hub.authorize(ctx, c.granted(), session, to)
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, errOtherUser), errors.Is(err, errReadOnly):
+		c.sendError(codeForbidden, session, err.Error())
+	default:
+		c.sendError(codeUnavailable, session, unavailableText)
+	}
+	return false
+}
+
+// input puts what the client sends into the session's queue; nothing is answered
+// when that went well.
+func (c *wsConn) input(m clientMessage) {
+	session, ok := c.session(m)
+	if !ok {
+		return
+	}
+	if m.Payload == nil {
+		c.sendError(codeBadMessage, session, "the message has no payload")
+		return
+	}
+	if !c.allowed(session, useAdd) {
+		return
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, readTimeout)
+	defer cancel()
+	_, err := c.hub.pushInput(ctx, session, m.Payload)
+	wrong, isWrong := errors.AsType[*storage.FieldError](err)
+	switch {
+	case err == nil:
+	case isWrong:
+		c.sendError(codeBadMessage, session, wrong.Error())
+	case errors.Is(err, storage.ErrFull):
+		c.sendError(codeInputFull, session, fmt.Sprintf("%d inputs wait in this session, which is as many as may", storage.MaxInputs))
+	default:
+		c.sendError(codeUnavailable, session, unavailableText)
+	}
+}
+
+// expelled implements granted.
+func (c *wsConn) expelled(session string) {
+	if c.unsubscribe(session) {
+		c.sendError(codeForbidden, session, errOtherUser.Error())
+	}
 }
 
 func (c *wsConn) follow(session string, since *storage.Cursor) {
@@ -187,11 +248,14 @@ func (c *wsConn) follow(session string, since *storage.Cursor) {
 		c.subs = make(map[string]*subscriber)
 	}
 	if since == nil {
-		s.told = c.hub.broadcasts.recent.between(session, c.born, c.visited)
+		s.told = c.hub.broadcasts.recent.between(session, c.born, c.visited, c.granted().All)
 	}
 	c.subs[session] = s
 	created := c.hub.register(c.ctx, session, s)
 	c.mu.Unlock()
+	if !c.hub.follows(c.granted(), session) {
+		c.expelled(session)
+	}
 	c.hub.begin(s, created)
 }
 
@@ -222,8 +286,9 @@ func (c *wsConn) failed(s *subscriber, _ error) {
 	}
 }
 
-// unsubscribe stops following a session; nothing is answered.
-func (c *wsConn) unsubscribe(session string) {
+// unsubscribe stops following a session, and reports whether it was followed;
+// nothing is answered.
+func (c *wsConn) unsubscribe(session string) bool {
 	c.mu.Lock()
 	s := c.subs[session]
 	delete(c.subs, session)
@@ -231,6 +296,7 @@ func (c *wsConn) unsubscribe(session string) {
 	if s != nil {
 		c.hub.leave(s)
 	}
+	return s != nil
 }
 
 func (c *wsConn) unsubscribeAll() {

@@ -27,6 +27,9 @@ type BookmarkFilter struct {
 	Since    time.Time // Timestamp at or after it
 	User     string
 	Tags     []string // all of them
+	// Reader: only what this user may read, his own bookmarks and those without a
+	// user; nil: whatever their user.
+	Reader *string
 	Paging
 }
 
@@ -64,12 +67,18 @@ func (s *Store) ListBookmarks(ctx context.Context, f BookmarkFilter) (Page[Bookm
 		from.index, from.value = indexCategory, f.Category
 	}
 	return list(ctx, s, from, f.Paging, func(b *Bookmark) bool {
-		return (f.Category == "" || b.Category == f.Category) && !b.Timestamp.Before(f.Since) && hasAll(b.Tags, f.Tags)
+		return (f.Category == "" || b.Category == f.Category) && !b.Timestamp.Before(f.Since) && hasAll(b.Tags, f.Tags) &&
+			mayRead(f.Reader, b.UserID)
 	})
 }
 
 func hasAll(tags, wanted []string) bool {
 	return !slices.ContainsFunc(wanted, func(tag string) bool { return !slices.Contains(tags, tag) })
+}
+
+// GetBookmark answers one bookmark.
+func (s *Store) GetBookmark(ctx context.Context, id string) (Bookmark, error) {
+	return get[Bookmark](ctx, s, collBookmarks, id)
 }
 
 // RemoveBookmark implements [Bookmarks].

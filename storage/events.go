@@ -56,11 +56,11 @@ func (s *Store) AddEvents(ctx context.Context, events []NewEvent) []Result {
 	results, err := s.Driver.Apply(ctx, ops)
 	if len(results) != len(ops) {
 		results = make([]Result, len(ops))
-		for i := range results {
-			results[i].Err = err
-		}
 	}
 	for i := range results {
+		if err != nil && results[i].Err == nil && results[i].Cursor.Pos.Micros == 0 { // not said
+			results[i].Err = err
+		}
 		if results[i].Err != nil {
 			results[i].Err = fmt.Errorf("append event: %w", results[i].Err)
 		}

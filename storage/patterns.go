@@ -62,3 +62,16 @@ func (s *Store) ListPatterns(ctx context.Context, f PatternFilter) (Page[Detecte
 		return (f.Type == "" || p.PatternType == f.Type) && p.Confidence >= f.MinConfidence && !p.LastSeen.Before(f.Since)
 	})
 }
+
+// GetPattern answers one pattern.
+func (s *Store) GetPattern(ctx context.Context, id string) (DetectedPattern, error) {
+	return get[DetectedPattern](ctx, s, collPatterns, id)
+}
+
+// RemovePattern removes a pattern and reports whether it was there.
+func (s *Store) RemovePattern(ctx context.Context, id string) (bool, error) {
+	if err := checkID("id", id); err != nil {
+		return false, err
+	}
+	return s.remove(ctx, collPatterns, id)
+}

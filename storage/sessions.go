@@ -39,6 +39,9 @@ type Sessions interface {
 // SessionFilter says which sessions are meant; what is empty matches all.
 type SessionFilter struct {
 	User, Status string
+	// Reader: only what this user may read, his own sessions and those without a
+	// user; nil: whatever its user.
+	Reader *string
 	Paging
 }
 
@@ -54,6 +57,19 @@ func (s *Store) GetSession(ctx context.Context, id string) (Session, error) {
 	}
 	session.Chains, err = s.ListChains(ctx, id)
 	return session, err
+}
+
+// SessionUser answers the user of a session, "" for nobody, without reading its
+// chains. The error wraps [ErrNotFound] where the session has no record.
+func (s *Store) SessionUser(ctx context.Context, id string) (string, error) {
+	session, err := get[Session](ctx, s, collSessions, id)
+	return session.User, err
+}
+
+// mayRead reports whether a reader, nil for everybody, may read what belongs to a
+// user.
+func mayRead(reader *string, user string) bool {
+	return reader == nil || user == "" || user == *reader
 }
 
 // SetSession implements [Sessions].
@@ -157,7 +173,7 @@ func (s *Store) ListSessions(ctx context.Context, f SessionFilter) (Page[Session
 		from.index, from.value = indexStatus, f.Status
 	}
 	page, err := list(ctx, s, from, f.Paging, func(session *Session) bool {
-		return f.Status == "" || session.Status == f.Status
+		return (f.Status == "" || session.Status == f.Status) && mayRead(f.Reader, session.User)
 	})
 	if err != nil {
 		return page, err
