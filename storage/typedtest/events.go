@@ -33,6 +33,26 @@ func addEvent(e *env) {
 	same(e, eventIDs(got(e.store.ReadEvents(e.ctx, "s2", storage.LogQuery{})).must(e)), []string{`e1 {"n":2}`})
 }
 
+func addEvents(e *env) {
+	news := []storage.NewEvent{
+		{Session: "s1", ID: "e1", Data: []byte("1")},
+		{Session: "s2", ID: "e1", Data: []byte("2")},
+		{Session: "s1", ID: "e2", Data: []byte("3")},
+		{Session: "s1", ID: "e1", Data: []byte("1")},
+	}
+	results := e.s.AddEvents(e.ctx, news)
+	same(e, len(results), len(news))
+	for i, r := range results {
+		if r.Err != nil || r.Cursor.Pos.Micros == 0 || r.Duplicate != (i == 3) {
+			e.Fatalf("event %d answered %+v", i, r)
+		}
+		recent(e, r.ReceivedAt)
+	}
+	same(e, results[3].Cursor, results[0].Cursor)
+	same(e, eventIDs(got(e.store.ReadEvents(e.ctx, "s1", storage.LogQuery{})).must(e)), []string{"e1 1", "e2 3"})
+	same(e, eventIDs(got(e.store.ReadEvents(e.ctx, "s2", storage.LogQuery{})).must(e)), []string{"e1 2"})
+}
+
 func (e *env) events(session string, n int) []storage.Result {
 	e.Helper()
 	results := make([]storage.Result, n)

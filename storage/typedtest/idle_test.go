@@ -16,6 +16,7 @@ type (
 	noListSessions         struct{ storage.Storage }
 	noActiveUsers          struct{ storage.Storage }
 	noAddEvent             struct{ storage.Storage }
+	noAddEvents            struct{ storage.Storage }
 	noReadEvents           struct{ storage.Storage }
 	noGrowth               struct{ storage.Storage }
 	noAddChain             struct{ storage.Storage }
@@ -71,6 +72,10 @@ func (noListSessions) ListSessions(context.Context, storage.SessionFilter) (none
 func (noActiveUsers) ActiveUsers(context.Context) (none []string, err error) { return }
 func (noAddEvent) AddEvent(context.Context, string, string, []byte) (none storage.Result, err error) {
 	return
+}
+
+func (noAddEvents) AddEvents(_ context.Context, events []storage.NewEvent) []storage.Result {
+	return make([]storage.Result, len(events))
 }
 
 func (noReadEvents) ReadEvents(context.Context, string, storage.LogQuery) (none storage.LogPage, err error) {
@@ -208,6 +213,7 @@ var idle = map[string]func(storage.Storage) storage.Storage{
 	"sessions/by user":                    func(s storage.Storage) storage.Storage { return noListSessions{s} },
 	"sessions/users with active sessions": func(s storage.Storage) storage.Storage { return noActiveUsers{s} },
 	"events/add":                          func(s storage.Storage) storage.Storage { return noAddEvent{s} },
+	"events/add many":                     func(s storage.Storage) storage.Storage { return noAddEvents{s} },
 	"events/get":                          func(s storage.Storage) storage.Storage { return noReadEvents{s} },
 	"events/since":                        func(s storage.Storage) storage.Storage { return noReadEvents{s} },
 	"events/growth":                       func(s storage.Storage) storage.Storage { return noGrowth{s} },

@@ -73,6 +73,7 @@ var operations = []test{
 	{"sessions/by user", sessionsByUser},
 	{"sessions/users with active sessions", activeUsers},
 	{"events/add", addEvent},
+	{"events/add many", addEvents},
 	{"events/get", getEvents},
 	{"events/since", eventsSince},
 	{"events/growth", growth},
