@@ -85,7 +85,7 @@ func (s *Site) runPolls(w http.ResponseWriter, r *http.Request, ps *polls, p Pee
 // that is of one of them, of which; then nothing is spent.
 func (s *Site) pollNow(r *http.Request, client pollClient, ps *polls) (of string, err error) {
 	if of, wait, err := s.Limiter.takeAll(client, ps.sessions, s.PollRate); err != nil {
-		return of, &pollRefusal{err, wait}
+		return of, &pollRefusalError{err, wait}
 	}
 	for i, session := range ps.sessions {
 		if err := s.readPoll(r, ps, i); err != nil {
@@ -149,15 +149,15 @@ func (s *Site) who(p Peer) string {
 	return ""
 }
 
-// pollRefusal says that there were too many polls, and when to try again.
-type pollRefusal struct {
+// pollRefusalError says that there were too many polls, and when to try again.
+type pollRefusalError struct {
 	reason error
 	wait   time.Duration
 }
 
-func (e *pollRefusal) Error() string { return e.reason.Error() }
+func (e *pollRefusalError) Error() string { return e.reason.Error() }
 
-func (e *pollRefusal) Unwrap() error { return e.reason }
+func (e *pollRefusalError) Unwrap() error { return e.reason }
 
 // pollFailure is the answer to a poll that failed with err.
 func (s *Site) pollFailure(r *http.Request, err error) (status int, e apiError) {
@@ -166,7 +166,7 @@ func (s *Site) pollFailure(r *http.Request, err error) (status int, e apiError) 
 			Error: "too many long polls", Message: "poll without wait, or use a stream or a WebSocket",
 		}
 	}
-	refusal, refused := errors.AsType[*pollRefusal](err)
+	refusal, refused := errors.AsType[*pollRefusalError](err)
 	switch {
 	case !refused:
 		return s.storageError(r, err)

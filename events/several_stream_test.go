@@ -141,11 +141,11 @@ func TestStreamSeveralResumes(t *testing.T) {
 			st := openStream(t, s, "/?session=a&session=b"+tt.query, http.Header{"Last-Event-Id": {tt.header}})
 			st.wantAt()
 			got := map[string]bool{}
-			for range strings.Fields(tt.want) {
+			for range strings.FieldsSeq(tt.want) {
 				_, data, _ := strings.Cut(st.next(), "data: ")
 				got[idOf(t, data)] = true
 			}
-			for _, id := range strings.Fields(tt.want) {
+			for id := range strings.FieldsSeq(tt.want) {
 				if !got[id] {
 					t.Errorf("got %v, want %s", got, tt.want)
 				}
