@@ -88,7 +88,11 @@ func (m several) sinceForAll(value string) *apiError {
 	c, err := storage.ParseCursor(value)
 	switch {
 	case err != nil:
-		return m.resume("since", value)
+		problem := m.resume("since", value)
+		if problem != nil {
+			problem.Message += "; a time would count for all sessions"
+		}
+		return problem
 	case !c.IsTimestamp() || len(c.Parts) > 0:
 		return badParameter("since", "is the cursor of one session: give it as since[<session>]")
 	}

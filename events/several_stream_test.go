@@ -421,6 +421,11 @@ func TestStreamSeveralEnds(t *testing.T) {
 		h.Close()
 		st.wantEnd()
 	})
+	t.Run("one session has become another's meanwhile", func(t *testing.T) {
+		h := newTestHub(t, newMemory(t))
+		h.owners.changed("b", owner{"ann", true}, h.now())
+		openStream(t, severalServer(t, h), "/?session=a&session=b&user=bob", nil).wantEnd()
+	})
 	t.Run("one session is another's now", func(t *testing.T) {
 		h := newTestHub(t, newMemory(t))
 		st := openStream(t, severalServer(t, h), "/?session=a&session=b&user=bob", nil)
