@@ -152,14 +152,18 @@ func writeRefusal(w http.ResponseWriter, refusal *Refusal) {
 	if refusal.bearer {
 		w.Header().Set("Www-Authenticate", "Bearer")
 	}
-	e := apiError{Error: "authentication required", Message: refusal.Reason}
+	writeError(w, refusal.Status, refusal.problem())
+}
+
+// problem is the body of the answer.
+func (refusal *Refusal) problem() apiError {
 	switch {
 	case refusal.Reason == onlyLocal:
-		e = apiError{Error: onlyLocal}
+		return apiError{Error: onlyLocal}
 	case refusal.Status == http.StatusForbidden:
-		e.Error = "forbidden"
+		return apiError{Error: "forbidden", Message: refusal.Reason}
 	}
-	writeError(w, refusal.Status, e)
+	return apiError{Error: "authentication required", Message: refusal.Reason}
 }
 
 // peer reads who stands behind a request.

@@ -314,7 +314,7 @@ func (s *Site) admitted(w http.ResponseWriter, r *http.Request, rt route, p Peer
 	case routeRecent:
 		s.recent(w, r, rt.session, query)
 	case routePoll:
-		s.poll(w, r, rt.session, query, p)
+		s.poll(w, r, rt.session, query, grant)
 	case routeStream:
 		s.Hub.ServeStream(w, r, rt.session, grant)
 	case routeSocket:
