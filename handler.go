@@ -99,6 +99,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.page = http.StripPrefix("/lifeline/", web.Handler())
 	}
 	h.warnIfOpenButClosed(ctx)
+	h.warnIfForgeable(ctx)
 	h.closeAtExit(ctx)
 	return nil
 }
