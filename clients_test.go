@@ -205,10 +205,8 @@ func (s *server) follow(session string, query url.Values, headers ...string) *st
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		req.Header.Set(name, value)
-	}
+	req.Header = headersOf(headers)
+	req.Host = req.Header.Get("Host")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		s.t.Fatal(err)

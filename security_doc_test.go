@@ -137,3 +137,12 @@ func TestCertificates(t *testing.T) {
 		t.Errorf("a certificate that anybody can make: %v", a)
 	}
 }
+
+// TestExampleHasTheLogFilter: the one of docs/security.md, which has a test of its own.
+func TestExampleHasTheLogFilter(t *testing.T) {
+	_, filter, _ := strings.Cut(securityExamples(t)["a service with a key"], "\tlog {\n")
+	filter, _, _ = strings.Cut(filter, "\n\t}\n")
+	if !strings.Contains(filter, "delete apiKey") || !strings.Contains(readFile(t, "examples/Caddyfile"), filter) {
+		t.Errorf("examples/Caddyfile lacks\n%s", filter)
+	}
+}

@@ -9,7 +9,7 @@ import (
 )
 
 // waitingPaths are the requests that wait until something comes.
-var waitingPaths = []string{"/api/events/poll/s?wait=30&since=2999-01-01T00:00:00Z", "/api/sessions/s/input?wait=30"}
+var waitingPaths = []string{"/api/events/poll/s?wait=30", "/api/sessions/s/input?wait=30"}
 
 // A reload answers a request that waits when its client would not be let in any more,
 // and no other.
