@@ -117,7 +117,7 @@ func TestReloadJudgesEverybodyAgain(t *testing.T) {
 		for i, o := range options {
 			host := []string{"http://localhost:PORT", "http://other.localhost:PORT"}[i]
 			if o != "" {
-				config += host + " {\nlifeline {\npoll_rate 1000 1s\n" + o + "\n}\n}\n"
+				config += host + " {\nlifeline {\n" + o + "\n}\n}\n"
 			}
 		}
 		return config
@@ -145,10 +145,10 @@ func TestReloadJudgesEverybodyAgain(t *testing.T) {
 		"origin removed": {
 			sites("api_key kept\norigins https://app.example https://b.example"), sites("api_key kept\norigins https://b.example"),
 			map[ws.StatusCode][][]string{4403: {append([]string{page}, kept...)}},
-			[][]string{kept, append([]string{"Origin: https://b.example"}, kept...), append([]string{"Origin: SITE"}, kept...)},
+			[][]string{kept, append([]string{"Origin: https://b.example"}, kept...), append([]string{"Origin: http://localhost:PORT"}, kept...)},
 		},
 		"access line added": {
-			sites("" + "poll_rate 1000 1s"), sites("api_key kept"),
+			sites("poll_rate 1000 1s"), sites("api_key kept"),
 			map[ws.StatusCode][][]string{4401: {nil}}, nil,
 		},
 		"user removed": {
@@ -167,22 +167,28 @@ func TestReloadJudgesEverybodyAgain(t *testing.T) {
 			sites("api_key kept", "api_key old\nanonymous read"), sites("api_key kept", ""),
 			map[ws.StatusCode][][]string{4401: {append([]string{"Host: other.localhost"}, old...), {"Host: other.localhost"}}}, [][]string{kept},
 		},
+		"a page's own site removed": {
+			sites("api_key kept", "api_key kept"), sites("api_key kept", ""),
+			map[ws.StatusCode][][]string{4403: {append([]string{"Host: other.localhost:PORT", "Origin: http://other.localhost:PORT"}, kept...)}},
+			[][]string{append([]string{"Host: other.localhost:PORT"}, kept...)},
+		},
+		"a local client's site removed": {
+			sites("poll_rate 1000 1s", "poll_rate 1000 1s"), sites("poll_rate 1000 1s", ""),
+			map[ws.StatusCode][][]string{4401: {{"Host: other.localhost:PORT"}}}, [][]string{nil},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c.before = strings.Replace(c.before, "poll_rate 1000 1s\npoll_rate 1000 1s", "poll_rate 1000 1s", 1)
 			s := start(t, c.before)
+			// At a reload the server closes connections that nobody uses.
+			s.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 			gone, stay := map[ws.StatusCode][]*follower{}, []*follower{}
 			for code, list := range c.gone {
 				for _, headers := range list {
-					gone[code] = append(gone[code], s.join("gone", headers))
+					gone[code] = append(gone[code], s.join("gone", atSite(s, headers)))
 				}
 			}
 			for i, headers := range c.stay {
-				headers = strings.Split(strings.ReplaceAll(strings.Join(headers, "\n"), "SITE", s.url), "\n")
-				if headers[0] == "" {
-					headers = nil
-				}
-				stay = append(stay, s.join("stay"+string(rune('a'+i)), headers))
+				stay = append(stay, s.join("stay"+string(rune('a'+i)), atSite(s, headers)))
 			}
 			s.waitUntilWaiting(append(flat(gone), stay...)...)
 			if out, code := s.reload(c.after); code != 0 {
@@ -199,6 +205,14 @@ func TestReloadJudgesEverybodyAgain(t *testing.T) {
 			}
 		})
 	}
+}
+
+// atSite puts the port in.
+func atSite(s *server, headers []string) (expanded []string) {
+	for _, h := range headers {
+		expanded = append(expanded, strings.ReplaceAll(h, "PORT", s.port))
+	}
+	return expanded
 }
 
 func flat(lists map[ws.StatusCode][]*follower) (all []*follower) {

@@ -141,6 +141,16 @@ func (s *Site) Admit(p Peer, write bool) (Grant, *Refusal) {
 	return Grant{Peer: p, Read: true, Write: a.write}, nil
 }
 
+// Readmit is Admit for the reader of a connection that may have come by another site,
+// which need not be there any more. What followed from the host that it was sent to,
+// being local or of that host's own page, counts only where this site serves the host.
+func (s *Site) Readmit(p Peer) (Grant, *Refusal) {
+	if s.Serves != nil && !s.Serves(p.Host) {
+		p.Local, p.Foreign = false, p.Foreign || p.HasOrigin
+	}
+	return s.Admit(p, false)
+}
+
 func unauthenticated(reason string, bearer bool) *Refusal {
 	return &Refusal{
 		Status: http.StatusUnauthorized, Code: CloseUnauthenticated,
@@ -168,7 +178,7 @@ func (refusal *Refusal) problem() apiError {
 
 // peer reads who stands behind a request.
 func (s *Site) peer(r *http.Request) Peer {
-	p := Peer{IP: s.clientIP(r), Key: presentedKey(r), Local: isLocal(r)}
+	p := Peer{IP: s.clientIP(r), Key: presentedKey(r), Local: isLocal(r), Host: r.Host}
 	if s.Access.User != nil {
 		p.User, p.UserBy = s.Access.User(r), s.Access.Authentication
 	}

@@ -27,7 +27,9 @@ type Site struct {
 	// ClientIP answers who a request comes from, behind trusted proxies; nil:
 	// the direct peer.
 	ClientIP func(*http.Request) netip.Addr
-	Logger   *zap.Logger // nil: none
+	// Serves reports whether requests to a host come to this site; nil: to any.
+	Serves func(host string) bool
+	Logger *zap.Logger // nil: none
 
 	access access
 }
