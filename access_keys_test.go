@@ -110,9 +110,11 @@ func keyDir(t *testing.T) string {
 func (s *server) sendKeys(t *testing.T, see func(answer)) {
 	t.Helper()
 	routes := walk(t, "s:1")
-	for _, path := range []string{"/mistyped", "/rewritten", "/checked", "/proxied", "/away", "/fails", "/lifeline", "/lifeline/", "/lifeline/none",
+	for _, path := range []string{
+		"/mistyped", "/rewritten", "/checked", "/proxied", "/away", "/fails", "/lifeline", "/lifeline/", "/lifeline/none",
 		"/api/events/poll", "/api/events/%FF", "/api/events/" + strings.Repeat("x", 201), "/api/events/s/recent?limit=many",
-		"/api/health/circuit-breakers/memory/reset"} {
+		"/api/health/circuit-breakers/memory/reset",
+	} {
 		routes = append(routes, walkedRoute{method: "GET", path: path}, walkedRoute{method: "POST", path: path, body: "{"})
 	}
 	for _, key := range []string{loggedKey, wrongOne} {

@@ -132,15 +132,18 @@ func TestReloadJudgesEverybodyAgain(t *testing.T) {
 	}{
 		"key revoked": {
 			sites("api_key old kept"), sites("api_key kept new"),
-			map[ws.StatusCode][][]string{4401: {old}}, [][]string{kept},
+			map[ws.StatusCode][][]string{4401: {old}},
+			[][]string{kept},
 		},
 		"key revoked, anonymous read": {
 			sites("api_key old kept\nanonymous read"), sites("api_key kept\nanonymous read"),
-			map[ws.StatusCode][][]string{4401: {old}}, [][]string{kept, nil},
+			map[ws.StatusCode][][]string{4401: {old}},
+			[][]string{kept, nil},
 		},
 		"anonymous removed": {
 			sites("api_key kept\nanonymous read"), sites("api_key kept"),
-			map[ws.StatusCode][][]string{4401: {nil}}, [][]string{kept},
+			map[ws.StatusCode][][]string{4401: {nil}},
+			[][]string{kept},
 		},
 		"origin removed": {
 			sites("api_key kept\norigins https://app.example https://b.example"), sites("api_key kept\norigins https://b.example"),
@@ -149,23 +152,28 @@ func TestReloadJudgesEverybodyAgain(t *testing.T) {
 		},
 		"access line added": {
 			sites("poll_rate 1000 1s"), sites("api_key kept"),
-			map[ws.StatusCode][][]string{4401: {nil}}, nil,
+			map[ws.StatusCode][][]string{4401: {nil}},
+			nil,
 		},
 		"user removed": {
 			sites("api_key kept\n" + user), sites("api_key kept"),
-			map[ws.StatusCode][][]string{4401: {ann}}, [][]string{kept},
+			map[ws.StatusCode][][]string{4401: {ann}},
+			[][]string{kept},
 		},
 		"user by another header": {
 			sites("api_key kept\n" + user), sites("api_key kept\nuser {http.request.header.X-User}"),
-			map[ws.StatusCode][][]string{4401: {ann}}, [][]string{kept},
+			map[ws.StatusCode][][]string{4401: {ann}},
+			[][]string{kept},
 		},
 		"users' option untouched": {
 			sites("api_key kept\n" + user), sites("api_key kept new\norigins https://b.example\n" + user),
-			nil, [][]string{ann, kept},
+			nil,
+			[][]string{ann, kept},
 		},
 		"site removed": {
 			sites("api_key kept", "api_key old\nanonymous read"), sites("api_key kept", ""),
-			map[ws.StatusCode][][]string{4401: {append([]string{"Host: other.localhost"}, old...), {"Host: other.localhost"}}}, [][]string{kept},
+			map[ws.StatusCode][][]string{4401: {append([]string{"Host: other.localhost"}, old...), {"Host: other.localhost"}}},
+			[][]string{kept},
 		},
 		"a page's own site removed": {
 			sites("api_key kept", "api_key kept"), sites("api_key kept", ""),
@@ -174,7 +182,8 @@ func TestReloadJudgesEverybodyAgain(t *testing.T) {
 		},
 		"a local client's site removed": {
 			sites("poll_rate 1000 1s", "poll_rate 1000 1s"), sites("poll_rate 1000 1s", ""),
-			map[ws.StatusCode][][]string{4401: {{"Host: other.localhost:PORT"}}}, [][]string{nil},
+			map[ws.StatusCode][][]string{4401: {{"Host: other.localhost:PORT"}}},
+			[][]string{nil},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -1,6 +1,7 @@
 package lifeline_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
@@ -272,7 +273,9 @@ func TestUnixSocket(t *testing.T) {
 	s.start(strings.Replace(walkSite(""), ":PORT {\n", ":PORT {\nbind localhost unix/"+path+"\n", 1))
 	s.client = &http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true, // the server ends when they are closed
-		Dial:              func(string, string) (net.Conn, error) { return net.Dial("unix", path) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		},
 	}}
 	command := s.seed()
 	before := s.state()
