@@ -197,13 +197,15 @@ func (h *Hub) followOnce(ctx context.Context, sessions []string, ended <-chan st
 
 // longPoll waits until something has arrived in one of the sessions, and reads it.
 // Of an error it says, where that is of one of them, of which.
-func (s *Site) longPoll(r *http.Request, client pollClient, ps *polls) (of string, err error) {
+func (s *Site) longPoll(r *http.Request, client pollClient, ps *polls, g Grant) (of string, err error) {
 	flight, err := s.Hub.longPolls.enter(client, ps.sessions, s.Hub.Limits().MaxLongPolls)
 	if err != nil {
 		return "", err
 	}
 	defer s.Hub.longPolls.leave(client, ps.sessions, flight)
-	ctx, cancel := context.WithTimeout(r.Context(), ps.wait)
+	waiting, held, release := s.Hub.hold(r.Context(), g)
+	defer release()
+	ctx, cancel := context.WithTimeout(waiting, ps.wait)
 	defer cancel()
 	s.Hub.follow(ctx, ps.sessions, flight.replaced, func(look followed) bool {
 		select { // in portions
@@ -223,5 +225,13 @@ func (s *Site) longPoll(r *http.Request, client pollClient, ps *polls) (of strin
 		}
 		return came
 	})
-	return of, err
+	if err != nil {
+		return of, err
+	}
+	for _, session := range ps.sessions {
+		if err := s.Hub.stillMay(waiting, held, session, useRead); err != nil {
+			return session, err
+		}
+	}
+	return "", nil
 }

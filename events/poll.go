@@ -23,7 +23,7 @@ type polls struct {
 }
 
 // poll answers GET /api/events/poll/:sessionId.
-func (s *Site) poll(w http.ResponseWriter, r *http.Request, session string, q query, p Peer) {
+func (s *Site) poll(w http.ResponseWriter, r *http.Request, session string, q query, g Grant) {
 	since, problem := q.cursor("since")
 	var ps *polls
 	if problem == nil {
@@ -33,7 +33,7 @@ func (s *Site) poll(w http.ResponseWriter, r *http.Request, session string, q qu
 		writeError(w, http.StatusBadRequest, *problem)
 		return
 	}
-	if s.runPolls(w, r, ps, p) {
+	if s.runPolls(w, r, ps, g) {
 		s.writePolls(w, r, ps, ps.text(0))
 	}
 }
@@ -63,18 +63,18 @@ func (q query) polls(sessions []string, since []*storage.Cursor, most int) (ps *
 
 // runPolls reads the pages, at once or when there is something. If it is not ok, w
 // has been answered.
-func (s *Site) runPolls(w http.ResponseWriter, r *http.Request, ps *polls, p Peer) (ok bool) {
-	client := newPollClient(s.who(p), p.IP)
+func (s *Site) runPolls(w http.ResponseWriter, r *http.Request, ps *polls, g Grant) (ok bool) {
 	do := s.pollNow
 	if ps.wait > 0 && r.Method != http.MethodHead {
 		do = s.longPoll
 	}
-	of, err := do(r, client, ps)
+	of, err := do(r, newPollClient(s.who(g.Peer), g.Peer.IP), ps, g)
 	if err == nil {
 		return true
 	}
 	status, e := s.pollFailure(r, err)
-	if ps.several && of != "" {
+	_, noLonger := errors.AsType[*refusedError](err) // is no matter of a session
+	if ps.several && of != "" && !noLonger {
 		e = e.about(of)
 	}
 	writeError(w, status, e)
@@ -83,7 +83,7 @@ func (s *Site) runPolls(w http.ResponseWriter, r *http.Request, ps *polls, p Pee
 
 // pollNow spends a poll of each session and reads them. Of an error it says, where
 // that is of one of them, of which; then nothing is spent.
-func (s *Site) pollNow(r *http.Request, client pollClient, ps *polls) (of string, err error) {
+func (s *Site) pollNow(r *http.Request, client pollClient, ps *polls, _ Grant) (of string, err error) {
 	if of, wait, err := s.Limiter.takeAll(client, ps.sessions, s.PollRate); err != nil {
 		return of, &pollRefusalError{err, wait}
 	}
@@ -169,7 +169,7 @@ func (s *Site) pollFailure(r *http.Request, err error) (status int, e apiError) 
 	refusal, refused := errors.AsType[*pollRefusalError](err)
 	switch {
 	case !refused:
-		return s.storageError(r, err)
+		return s.failure(r, err)
 	case errors.Is(err, errPollsFull):
 		return http.StatusServiceUnavailable, apiError{
 			Error: "too many polls", Message: err.Error() + "; use a stream or a WebSocket",

@@ -22,7 +22,7 @@ func (s *Site) pollSeveral(w http.ResponseWriter, r *http.Request, g Grant) {
 		return
 	}
 	ps.several = true
-	if s.mayReadAll(w, r, g, m.sessions) && s.runPolls(w, r, ps, g.Peer) {
+	if s.mayReadAll(w, r, g, m.sessions) && s.runPolls(w, r, ps, g) {
 		s.writePolls(w, r, ps, ps.allTexts()...)
 	}
 }
