@@ -9,6 +9,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,6 +20,7 @@ import (
 type wsConn struct {
 	hub    *Hub
 	sock   socket
+	raw    syscall.RawConn // of sock, where it can be written to without waiting
 	reader *frameReader
 	peer   Peer
 	may    atomic.Pointer[Grant] // see grant
@@ -57,6 +59,9 @@ func newWSConn(h *Hub, sock socket, early []byte, p Peer) *wsConn {
 			h.log.Debug("slow consumer", zap.String("client", c.id))
 			c.end(closeSlow, "slow consumer", true)
 		},
+	}
+	if c.raw = rawSocket(sock); c.raw != nil {
+		c.out.direct = c
 	}
 	c.reader.control = c.control
 	c.reader.touch = func() { c.received.Store(h.now().UnixNano()) }
@@ -176,6 +181,17 @@ func (c *wsConn) write() {
 		}
 		c.sent.Store(c.hub.now().UnixNano())
 	}
+}
+
+// tryWrite implements direct.
+func (c *wsConn) tryWrite(a *attempt, b []byte) (int, error) {
+	n, err := a.write(c.raw, b)
+	if err != nil {
+		c.abort()
+		return n, err
+	}
+	c.sent.Store(c.hub.now().UnixNano())
+	return n, nil
 }
 
 // sweep sends what is due by the clock, and drops a peer that is gone.
