@@ -22,3 +22,5 @@ func rawSocket(s socket) syscall.RawConn {
 }
 
 func tryWrite(fd uintptr, b []byte) (int, error) { return syscall.Write(int(fd), b) }
+
+func tryRead(fd uintptr, b []byte) (int, error) { return syscall.Read(int(fd), b) }

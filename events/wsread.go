@@ -38,6 +38,8 @@ func (e *closeError) Error() string { return fmt.Sprintf("close %d: %s", e.code,
 // frameReader reads the messages of a client.
 type frameReader struct {
 	src io.Reader // what the client sends, buffered a little
+	// silent, where it is not nil, reports whether src has nothing at present.
+	silent func() bool
 	// header is room for reading a frame's header without an allocation.
 	header [ws.MaxHeaderSize]byte
 	// control is called for each ping and pong; its payload is valid during the
@@ -50,19 +52,23 @@ type frameReader struct {
 // readBuffer is small, since every idle connection has one.
 const readBuffer = 512
 
-func newFrameReader(conn io.Reader, early []byte) *frameReader {
+// buffered reads early and then from conn.
+func buffered(conn io.Reader, early []byte) io.Reader {
 	if len(early) > 0 {
 		conn = io.MultiReader(bytes.NewReader(early), conn)
 	}
-	return &frameReader{src: bufio.NewReaderSize(conn, readBuffer)}
+	return bufio.NewReaderSize(conn, readBuffer)
 }
 
 // next answers the next whole text message, of at most limit bytes. Its error is
-// a *closeError, or that of the connection.
+// a *closeError, errSilent, or that of the connection.
 func (f *frameReader) next(limit int64) ([]byte, error) {
 	var message []byte
 	state := ws.StateServerSide
 	for {
+		if message == nil && state == ws.StateServerSide && f.silent != nil && f.silent() {
+			return nil, errSilent
+		}
 		h, err := f.readHeader(state)
 		if err != nil {
 			return nil, err
