@@ -125,7 +125,7 @@ func appendEvent(b, session []byte, d *delivery, cursor string) []byte {
 		b = append(b, '"')
 	}
 	b = append(b, `,"receivedAt":"`...)
-	b = d.received.UTC().AppendFormat(b, receivedTime)
+	b = appendReceived(b, d.received)
 	b = append(b, '"')
 	if d.pending {
 		b = append(b, `,"pending":true`...)
