@@ -27,11 +27,19 @@ const subprotocol = "lifeline.v1"
 
 // ServeWebSocket opens a WebSocket for a peer who may read. Where the connection
 // is the bare one it returns at once; where somebody has wrapped it, to count
-// its bytes for instance, only after its end.
-func (h *Hub) ServeWebSocket(w http.ResponseWriter, r *http.Request, g Grant) {
+// its bytes for instance, only after its end. With compress, events go compressed
+// to clients who offer that (RFC 7692).
+func (h *Hub) ServeWebSocket(w http.ResponseWriter, r *http.Request, g Grant, compress bool) {
 	answer, ok := checkHandshake(w, r)
 	if !ok {
 		return
+	}
+	extension := ""
+	if compress {
+		extension = agreeToDeflate(r.Header)
+	}
+	if extension != "" {
+		answer.Set("Sec-WebSocket-Extensions", extension)
 	}
 	if err := h.connections.reserve(g.Peer, h.Limits()); err != nil {
 		h.refuseBusy(w, r, answer, g.Peer, err)
@@ -43,6 +51,9 @@ func (h *Hub) ServeWebSocket(w http.ResponseWriter, r *http.Request, g Grant) {
 		return
 	}
 	c := newWSConn(h, sock, rest, g)
+	if extension != "" {
+		c.reader.deflate, c.enc = true, encodeDeflated
+	}
 	c.hello()
 	h.serveSocket(c)
 }

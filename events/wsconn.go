@@ -25,6 +25,7 @@ type wsConn struct {
 	reader frameReader
 	may    atomic.Pointer[Grant] // see grant
 	id     string
+	enc    encoding // of what it shares with others
 	out    outbox
 	// What follows exists once it is needed. ctx ends with the connection.
 	ctx     context.Context //nolint:containedctx // its subscriptions are the connection's

@@ -245,7 +245,7 @@ func (c *wsConn) follow(session string, since *storage.Cursor) {
 	if c.replays == nil {
 		c.replays = make(chan struct{}, 1)
 	}
-	s := &subscriber{sink: c, out: &c.out, enc: encodeWebSocket, since: since, replays: c.replays}
+	s := &subscriber{sink: c, out: &c.out, enc: c.enc, since: since, replays: c.replays}
 	c.mu.Lock()
 	if c.subs == nil {
 		c.subs = make(map[string]*subscriber)
