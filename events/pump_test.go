@@ -19,12 +19,20 @@ type fakeDirect struct {
 	writes []string
 	room   int           // bytes it takes of the next write; 0: all
 	hold   chan struct{} // a write waits for it; nil: none
+	held   bool          // one does
 	err    error
+}
+
+func (f *fakeDirect) isHeld() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.held
 }
 
 func (f *fakeDirect) tryWrite(_ *attempt, b []byte) (int, error) {
 	f.mu.Lock()
 	hold := f.hold
+	f.held = hold != nil
 	f.mu.Unlock()
 	if hold != nil {
 		<-hold
@@ -92,13 +100,14 @@ func TestPumpJoinsWhatIsDue(t *testing.T) {
 	directSubscriber(t, h, one)
 	directSubscriber(t, h, two)
 	publishEvent(t, h, "0")
-	for i := range 20 { // two has no way to get "0" before the pump is in one's write
+	eventually(t, "a write", one.isHeld)
+	for i := range 20 {
 		publishEvent(t, h, fmt.Sprint(i+1))
 	}
 	close(hold)
 	for _, f := range []*fakeDirect{one, two} {
 		eventually(t, "all events", func() bool { return strings.Count(strings.Join(f.written(), ""), `"type":"event"`) == 21 })
-		if n := len(f.written()); n > 3 {
+		if n := len(f.written()); n != 2 {
 			t.Errorf("%d writes for 21 events, of which 20 came during the first", n)
 		}
 		text := strings.Join(f.written(), "")
@@ -116,13 +125,17 @@ func TestPumpJoinsWhatIsDue(t *testing.T) {
 // before all that comes later.
 func TestPumpLeavesTheRestToTheWriter(t *testing.T) {
 	h := newTestHub(t, newMemory(t))
-	f := &fakeDirect{room: 10}
+	hold := make(chan struct{})
+	f := &fakeDirect{room: 10, hold: hold}
 	s, rest := directSubscriber(t, h, f)
 	publishEvent(t, h, "1")
-	eventually(t, "a write", func() bool { return len(f.written()) == 1 })
+	eventually(t, "a write", f.isHeld)
+	s.out.push([]byte("later"))
+	close(hold)
+	eventually(t, "the write", func() bool { return len(f.written()) == 1 })
 	s.out.wait()
 	whole := f.written()[0] + rest.String()
-	if len(f.written()[0]) != 10 || strings.Count(whole, `"id":"1"`) != 1 || !strings.HasSuffix(whole, "}") {
+	if len(f.written()[0]) != 10 || strings.Count(whole, `"id":"1"`) != 1 || !strings.HasSuffix(whole, "}later") {
 		t.Errorf("written %q and then %q", f.written(), rest)
 	}
 	publishEvent(t, h, "2")
@@ -149,11 +162,12 @@ func TestPumpOverABrokenConnection(t *testing.T) {
 func TestPumpAtComingAndGoing(t *testing.T) {
 	h := newTestHub(t, newMemory(t))
 	hold := make(chan struct{})
-	directSubscriber(t, h, &fakeDirect{hold: hold})
-	defer close(hold)
+	holder := &fakeDirect{hold: hold}
+	directSubscriber(t, h, holder)
 	leaver := &fakeDirect{}
 	s, rest := directSubscriber(t, h, leaver)
-	publishEvent(t, h, "1") // the pump is held up by the first
+	publishEvent(t, h, "1")
+	eventually(t, "a write", holder.isHeld)
 	publishEvent(t, h, "2")
 	comer := &fakeDirect{}
 	directSubscriber(t, h, comer)
@@ -164,7 +178,10 @@ func TestPumpAtComingAndGoing(t *testing.T) {
 		t.Errorf("who left was given %q", got)
 	}
 	publishEvent(t, h, "3")
-	if text := strings.Join(comer.written(), ""); strings.Contains(text, `"id":"1"`) || strings.Contains(text, `"id":"2"`) {
+	close(hold)
+	text := func() string { return strings.Join(comer.written(), "") }
+	eventually(t, "the third", func() bool { return strings.Contains(text(), `"id":"3"`) })
+	if text := text(); strings.Contains(text, `"id":"1"`) || strings.Contains(text, `"id":"2"`) {
 		t.Errorf("who came was given %q", text)
 	}
 }

@@ -7,7 +7,8 @@ import (
 
 func TestAppendReceivedIsTheLayout(t *testing.T) {
 	for _, at := range []time.Time{
-		{}, time.UnixMicro(0), time.UnixMicro(1), time.UnixMicro(1_770_696_900_123_456),
+		{},
+		time.UnixMicro(0), time.UnixMicro(1), time.UnixMicro(1_770_696_900_123_456),
 		time.Date(2026, 12, 31, 23, 59, 59, 999_999_999, time.FixedZone("", 3600)),
 		time.Date(2028, 2, 29, 10, 11, 12, 13_000_000, time.UTC), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC),
 		time.Date(-5, 1, 1, 0, 0, 0, 0, time.UTC),
