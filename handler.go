@@ -103,6 +103,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.page = http.StripPrefix("/lifeline/", web.Handler())
 	}
 	h.warnIfOpenButClosed(ctx)
+	h.warnIfForgeable(ctx)
 	h.closeAtExit(ctx)
 	return nil
 }
@@ -125,7 +126,8 @@ func (h *Handler) provisionSite(ctx caddy.Context) error {
 			AnonymousRead: h.AnonymousRead, AnonymousWrite: h.AnonymousWrite,
 			Configured: h.hasAccessLine(), Authentication: authentication(ctx, h.User),
 		},
-		ClientIP: clientIP, Limiter: h.rt.polls, Logger: h.logger, Compression: h.Compression,
+		ClientIP: clientIP, Serves: servedHosts(ctx), Limiter: h.rt.polls, Logger: h.logger,
+		Compression: h.Compression,
 	}
 	if h.PollRate != nil {
 		h.site.PollRate = events.Rate{N: h.PollRate.Count, Per: time.Duration(h.PollRate.Interval)}
