@@ -328,8 +328,10 @@ func (h *Hub) rejudge(m member, j judge) (changed bool) {
 		m.end(code, reason, true)
 		return false
 	}
-	changed = g != m.granted()
-	m.grant(g)
+	g.Peer = m.identity()
+	if changed = g != m.granted(); changed {
+		m.grant(g)
+	}
 	return changed
 }
 

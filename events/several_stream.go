@@ -20,7 +20,7 @@ import (
 type merged struct {
 	*stream
 
-	slots []slot
+	parts []part
 	// unknown counts the sessions without since whose heads are not known; ready is
 	// closed when there are none.
 	unknown atomic.Int32
@@ -32,8 +32,8 @@ type merged struct {
 	taken []chunk
 }
 
-// slot is one of the sessions: a sink, and the way into the stream's queue.
-type slot struct {
+// part is one of the sessions: a sink, and the way into the stream's queue.
+type part struct {
 	*merged
 
 	index int
@@ -73,7 +73,7 @@ func (h *Hub) serveMerged(w http.ResponseWriter, r *http.Request, q several, g G
 	defer cancel()
 	replays := make(chan struct{}, 1)
 	for i, session := range q.sessions {
-		defer h.leave(m.follow(ctx, session, &m.slots[i], q.encoding(), replays))
+		defer h.leave(m.follow(ctx, session, &m.parts[i], q.encoding(), replays))
 		if !h.follows(g, session) {
 			m.stream.expelled(session)
 		}
@@ -98,10 +98,10 @@ func (m several) encoding() encoding {
 }
 
 func newMerged(st *stream, q several) *merged {
-	m := &merged{stream: st, slots: make([]slot, len(q.sessions)), ready: make(chan struct{})}
+	m := &merged{stream: st, parts: make([]part, len(q.sessions)), ready: make(chan struct{})}
 	unknown := 0
 	for i, since := range q.since {
-		m.slots[i] = slot{merged: m, index: i, since: since}
+		m.parts[i] = part{merged: m, index: i, since: since}
 		if since == nil {
 			unknown++
 		}
@@ -114,7 +114,7 @@ func newMerged(st *stream, q several) *merged {
 }
 
 // follow joins a session.
-func (m *merged) follow(ctx context.Context, session string, to *slot, enc encoding, replays chan struct{}) *subscriber {
+func (m *merged) follow(ctx context.Context, session string, to *part, enc encoding, replays chan struct{}) *subscriber {
 	s := &subscriber{sink: to, out: to, enc: enc, since: to.since, replays: replays}
 	m.hub.begin(s, m.hub.register(ctx, session, s))
 	return s
@@ -123,10 +123,10 @@ func (m *merged) follow(ctx context.Context, session string, to *slot, enc encod
 // open writes the first block, with the id from which the client can resume when
 // the connection breaks before the first event.
 func (m *merged) open(sessions []string) {
-	cursors := make([]storage.Cursor, len(m.slots))
-	for i := range m.slots {
-		if cursors[i] = m.slots[i].first; m.slots[i].since != nil {
-			cursors[i] = *m.slots[i].since
+	cursors := make([]storage.Cursor, len(m.parts))
+	for i := range m.parts {
+		if cursors[i] = m.parts[i].first; m.parts[i].since != nil {
+			cursors[i] = *m.parts[i].since
 		}
 	}
 	m.ids = newComposite(sessions, cursors)
@@ -151,7 +151,7 @@ func (m *merged) drain() bool {
 					}
 					b = b[:0]
 				}
-				b = m.appendBlock(b, c.slot, block)
+				b = m.appendBlock(b, c.part, block)
 			}
 		}
 		clear(m.taken)
@@ -177,12 +177,12 @@ func blocks(b []byte) iter.Seq[[]byte] {
 
 // appendBlock appends a session's block, its id made the composite one. If it is
 // nothing but an id, the next block brings it, or the next comment.
-func (m *merged) appendBlock(b []byte, slot int, block []byte) []byte {
+func (m *merged) appendBlock(b []byte, part int, block []byte) []byte {
 	id, rest, ok := cutID(block)
 	if !ok {
 		return append(b, block...)
 	}
-	m.ids.set(slot, id)
+	m.ids.set(part, id)
 	if m.moved = len(rest) == len("\n"); m.moved {
 		return b
 	}
@@ -210,17 +210,26 @@ func (m *merged) comment() []byte {
 	return fmt.Appendf(nil, "id: %s\n\n", m.ids.text)
 }
 
-// push and pushWait implement queue.
-func (s *slot) push(b []byte) { s.out.pushChunk(chunk{b, 1, s.index}) }
+// A part is a queue: what it is given goes into the stream's, with its number.
+func (s *part) push(b []byte) { s.out.pushChunk(chunk{b, 1, s.index}) }
 
-func (s *slot) pushWait(ctx context.Context, c chunk) error {
-	c.slot = s.index
+func (s *part) hand(c chunk) {
+	c.part = s.index
+	s.out.hand(c)
+}
+
+func (s *part) kick() { s.out.kick() }
+
+func (s *part) box() *outbox { return &s.out }
+
+func (s *part) pushWait(ctx context.Context, c chunk) error {
+	c.part = s.index
 	return s.out.pushWait(ctx, c)
 }
 
 // confirm implements sink. A session with since is followed from there, whatever
 // happens until its replay begins; one without from the head that is found here.
-func (s *slot) confirm(sub *subscriber, c confirmation) {
+func (s *part) confirm(sub *subscriber, c confirmation) {
 	if s.since == nil {
 		s.once.Do(func() {
 			s.first = c.cursor

@@ -24,6 +24,9 @@ type Site struct {
 	// Limiter remembers the polls. Share one among all sites of a hub, and keep
 	// it across reloads; nil: this site's own.
 	Limiter *PollLimiter
+	// Compression sends events compressed to WebSocket clients who offer that
+	// (permessage-deflate, RFC 7692).
+	Compression bool
 	// ClientIP answers who a request comes from, behind trusted proxies; nil:
 	// the direct peer.
 	ClientIP func(*http.Request) netip.Addr
@@ -336,7 +339,7 @@ func (s *Site) admitted(w http.ResponseWriter, r *http.Request, rt route, p Peer
 	case routeStreamSeveral:
 		s.streamSeveral(w, r, grant)
 	case routeSocket:
-		s.Hub.ServeWebSocket(w, r, grant)
+		s.Hub.ServeWebSocket(w, r, grant, s.Compression)
 	case routeBreakers:
 		s.breakers(w)
 	case routeHealth: // anyone is answered, before

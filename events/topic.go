@@ -41,6 +41,13 @@ type topic struct {
 	retrying *time.Timer
 	subs     []*subscriber
 	personal int // subscribers that are neither joining nor shared
+
+	// See pump.go.
+	sharers []*subscriber // those of subs who get the topic's frames
+	bursts  [encodings]burst
+	handed  bool      // something is queued for sharers and not yet flushed
+	pumping bool      // the pump is at work
+	targets []*outbox // of sharers; nil: they have changed. Never written to
 }
 
 // held is an entry that waits for the ones before it.
@@ -184,8 +191,15 @@ func (t *topic) advance(d *delivery) {
 
 // deliver hands d to every subscriber, each according to its state.
 func (t *topic) deliver(d *delivery, silent bool) {
-	for _, s := range t.subs {
-		s.take(d, silent)
+	if len(t.sharers) > 0 && !silent {
+		t.collect(d)
+	}
+	if len(t.sharers) < len(t.subs) {
+		for _, s := range t.subs {
+			if s.slot < 0 {
+				s.take(d, silent)
+			}
+		}
 	}
 	if t.personal > 0 {
 		t.align()
