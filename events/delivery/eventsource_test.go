@@ -19,6 +19,7 @@ type eventSource struct {
 	// the end of a block.
 	lastEventID string
 	retry       time.Duration // 0: none was sent
+	empty       func()        // told of a block without a message; nil: nobody
 
 	id, event string // buffers
 	data      strings.Builder
@@ -107,6 +108,9 @@ func (s *eventSource) dispatch() (message, bool) {
 	s.event = ""
 	s.data.Reset()
 	if m.data == "" {
+		if s.empty != nil {
+			s.empty()
+		}
 		return message{}, false
 	}
 	m.data = strings.TrimSuffix(m.data, "\n")

@@ -168,12 +168,11 @@ func (v visit) stream(ctx context.Context) error {
 		return fmt.Errorf("%d, %s", resp.StatusCode, kind)
 	}
 	source := newEventSource(resp.Body, "")
+	source.empty = func() { v.saw(sight{cursor: source.lastEventID}) } // where it begins
 	for {
 		m, err := source.next()
 		if err == nil {
 			err = v.dispatched(m)
-		} else if source.lastEventID != "" {
-			_ = v.tell(sight{cursor: source.lastEventID}) // a block may have had nothing else
 		}
 		if err != nil {
 			return err

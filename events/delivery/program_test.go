@@ -1,0 +1,360 @@
+package delivery
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/actionflows/lifeline/internal/redistest"
+	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/storage/redis"
+)
+
+// nap is how long a follower stays away.
+const nap = 3 * time.Millisecond
+
+// kind is what may happen in a program.
+type kind struct {
+	name  string
+	steps int
+	// faults, of which one is made now and then; none: everything must be in order
+	// all the time.
+	faults []func(*program)
+}
+
+var kinds = []kind{
+	{name: "healthy", steps: 40},
+	{name: "server cut off", steps: 24, faults: []func(*program){(*program).cutOff}},
+	{name: "Redis killed", steps: 24, faults: []func(*program){(*program).killRedis}},
+	{name: "everything", steps: 30, faults: []func(*program){(*program).cutOff, (*program).killRedis, (*program).cutBothInTurn}},
+}
+
+// program is two servers on one Redis, publishers at both, and followers who come and
+// go.
+type program struct {
+	t      testing.TB
+	kind   kind
+	rand   *rand.Rand
+	ctx    context.Context
+	cancel context.CancelFunc
+
+	redis      *redistest.Server
+	truth      *storage.Store // Redis, past the servers
+	nodes      []*node
+	publishers []*publisher
+	publishing sync.WaitGroup
+	quiet      context.CancelFunc // ends the publishing
+
+	mu        sync.Mutex // guards followers against publishers
+	followers []*follower
+	born      int // followers so far
+
+	problems []string
+	strict   int // followers whose order was compared
+}
+
+// conduct runs a program and answers what was not as promised.
+func conduct(t testing.TB, k kind, seed uint64) (problems []string) {
+	p := &program{t: t, kind: k, rand: rand.New(rand.NewPCG(seed, 1)), redis: redistest.Start(t)}
+	p.ctx, p.cancel = context.WithTimeout(context.Background(), 4*patience)
+	defer p.cancel()
+	p.start()
+	defer p.end()
+	for range k.steps {
+		if p.step(); len(p.problems) > 0 {
+			break
+		}
+	}
+	return p.finish()
+}
+
+func (p *program) start() {
+	driver, err := redis.New(redis.Options{URL: p.redis.URL(), Timeout: 5 * time.Second})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = driver.Close() })
+	p.truth = &storage.Store{Driver: driver}
+	ackAfter := 250 * time.Millisecond
+	if len(p.kind.faults) == 0 {
+		ackAfter = patience // a machine that is busy is not in trouble
+	}
+	ctx, quiet := context.WithCancel(p.ctx)
+	p.quiet = quiet
+	for range 2 {
+		p.nodes = append(p.nodes, onRedis(p.t, p.redis, ackAfter))
+	}
+	for i, node := range []int{0, 0, 1} {
+		pub := &publisher{
+			t: p.t, node: p.nodes[node], name: fmt.Sprintf("p%d", i), pause: time.Duration(p.rand.IntN(4)) * time.Millisecond,
+			pending: func() { p.trouble(node) },
+		}
+		p.publishers = append(p.publishers, pub)
+		p.publishing.Go(func() { pub.run(ctx, 1_000_000) })
+	}
+	for i := range 4 {
+		p.join(i % 2)
+	}
+}
+
+// step does one thing and lets a random number of events be published.
+func (p *program) step() {
+	switch n := p.rand.IntN(10); {
+	case n < 3 && len(p.followers) < 12:
+		p.join(p.rand.IntN(2))
+	case n < 4 && len(p.followers) > 4:
+		p.retire(p.rand.IntN(len(p.followers)))
+	case n < 9 || len(p.kind.faults) == 0:
+		p.followers[p.rand.IntN(len(p.followers))].disconnect()
+	default:
+		p.kind.faults[p.rand.IntN(len(p.kind.faults))](p)
+	}
+	p.more(p.rand.IntN(60))
+}
+
+// more waits until n further events are acknowledged.
+func (p *program) more(n int) {
+	want := p.acknowledged() + int64(n)
+	if !until(func() bool { return p.acknowledged() >= want }) {
+		p.problem("publishing does not go on")
+	}
+}
+
+func (p *program) acknowledged() (n int64) {
+	for _, pub := range p.publishers {
+		n += pub.acked.Load()
+	}
+	return n
+}
+
+func (p *program) problem(format string, args ...any) {
+	p.problems = append(p.problems, fmt.Sprintf(format, args...))
+}
+
+// join has one follower more.
+func (p *program) join(node int, only ...transport) *follower {
+	p.born++
+	f := &follower{
+		t: p.t, nodes: p.nodes, node: node, who: fmt.Sprintf("198.51.%d.%d", 100+p.born/250, 1+p.born%250),
+		name: fmt.Sprintf("follower %d", p.born), rand: rand.New(rand.NewPCG(p.rand.Uint64(), 2)), roams: p.rand.IntN(3) == 0,
+	}
+	fromNow := p.rand.IntN(2) == 0
+	if only != nil {
+		f.only, f.roams, fromNow = &only[0], false, false
+	}
+	p.mu.Lock()
+	p.followers = append(p.followers, f)
+	p.mu.Unlock()
+	f.start(p.ctx, fromNow)
+	return f
+}
+
+// retire ends a follower, who must have seen what he should up to then.
+func (p *program) retire(i int) {
+	f := p.followers[i]
+	f.end()
+	p.mu.Lock()
+	p.followers = slices.Delete(p.followers, i, i+1)
+	p.mu.Unlock()
+	if p.redisAnswers() {
+		p.check(f, history(p.t, p.truth), false)
+	}
+}
+
+func (p *program) redisAnswers() bool { return p.truth.Driver.Health(p.ctx) == nil }
+
+func (p *program) check(f *follower, all []storage.LogEntry, complete bool) {
+	problems, strict := f.check(all, complete)
+	if strict {
+		p.strict++
+	}
+	if len(problems) > 0 {
+		p.problem("%s (at server %d, roams %v): %s\n\t%s", f.name, f.node, f.roams,
+			problems[0], strings.Join(f.trace, "\n\t"))
+	}
+}
+
+// trouble tells all who are at a server, or may come there.
+func (p *program) trouble(node int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.followers {
+		f.trouble(node)
+	}
+}
+
+// cutOff takes Redis away from one server.
+func (p *program) cutOff() {
+	i := p.rand.IntN(2)
+	p.trouble(i)
+	p.nodes[i].cut(true)
+	p.inOutage(func() bool { return !p.nodes[i].normal() })
+	p.nodes[i].cut(false)
+	p.recover()
+}
+
+// cutBothInTurn takes Redis away from one server and, before it is well again, from
+// the other one.
+func (p *program) cutBothInTurn() {
+	p.trouble(0)
+	p.trouble(1)
+	p.nodes[0].cut(true)
+	p.inOutage(func() bool { return !p.nodes[0].normal() })
+	p.nodes[1].cut(true)
+	p.nodes[0].cut(false)
+	p.inOutage(func() bool { return !p.nodes[1].normal() })
+	p.nodes[1].cut(false)
+	p.recover()
+}
+
+// killRedis has Redis come again with nothing in it.
+func (p *program) killRedis() {
+	p.trouble(0)
+	p.trouble(1)
+	p.redis.Kill()
+	if p.rand.IntN(3) > 0 {
+		p.inOutage(func() bool { return !p.nodes[0].normal() && !p.nodes[1].normal() })
+	}
+	p.redis.Restart()
+	p.recover()
+}
+
+// inOutage lets the program go on while something is wrong.
+func (p *program) inOutage(wrong func() bool) {
+	if !until(wrong) {
+		p.problem("nobody notices that something is wrong")
+	}
+	for range p.rand.IntN(4) {
+		if p.rand.IntN(3) == 0 && len(p.followers) < 12 {
+			p.join(p.rand.IntN(2))
+		} else {
+			p.followers[p.rand.IntN(len(p.followers))].disconnect()
+		}
+		p.more(p.rand.IntN(60))
+	}
+}
+
+// recover waits until both servers are well, and Redis has what was acknowledged.
+func (p *program) recover() {
+	acked := p.acks()
+	if !until(func() bool { return p.nodes[0].normal() && p.nodes[1].normal() }) {
+		p.problem("not normal again: %+v, %+v", p.nodes[0].backend.Status(), p.nodes[1].backend.Status())
+	}
+	// What Redis has lost is noticed at the next heartbeat.
+	if !until(func() bool { return missing(history(p.t, p.truth), acked) == "" }) {
+		p.problem("acknowledged and not in the history: %s", missing(history(p.t, p.truth), acked))
+	}
+}
+
+// acks are the numbers up to which each publisher's events are acknowledged.
+func (p *program) acks() map[string]int64 {
+	acked := make(map[string]int64)
+	for _, pub := range p.publishers {
+		acked[pub.name] = pub.acked.Load()
+	}
+	return acked
+}
+
+// missing names an event that the history should have.
+func missing(all []storage.LogEntry, acked map[string]int64) string {
+	there := make(map[string]bool, len(all))
+	for _, e := range all {
+		there[e.ID] = true
+	}
+	for who, last := range acked {
+		for n := int64(1); n <= last; n++ {
+			if id := fmt.Sprintf("%s-%d", who, n); !there[id] {
+				return id
+			}
+		}
+	}
+	return ""
+}
+
+// finish ends the publishing, waits until everybody has everything, and checks it.
+func (p *program) finish() []string {
+	p.quiet()
+	p.publishing.Wait()
+	p.recover()
+	if !until(func() bool { return !slices.ContainsFunc(p.followers, func(f *follower) bool { return !f.begun() }) }) {
+		p.problem("somebody cannot subscribe")
+	}
+	for _, pub := range p.publishers { // so that everybody has something to wait for
+		pub.run(p.ctx, pub.acked.Load()+1)
+	}
+	p.recover()
+	last := len(p.followers)
+	for how := range transports { // who come now see nothing but the history
+		p.join(int(how)%2, how)
+	}
+	acked := p.acks()
+	until(func() bool {
+		return !slices.ContainsFunc(p.followers, func(f *follower) bool { return f.behind(acked) > 0 })
+	})
+	all := history(p.t, p.truth)
+	p.checkHistory(all)
+	for i, f := range p.followers {
+		f.end()
+		before := p.strict
+		if p.check(f, all, true); i >= last && p.strict == before && len(p.problems) == 0 {
+			p.problem("%s came when all was well and was told otherwise:\n\t%s", f.name, strings.Join(f.trace, "\n\t"))
+		}
+	}
+	p.t.Logf("%d events, %d followers, the order of %d compared", len(all), p.born, p.strict)
+	return p.problems
+}
+
+// checkHistory wants each event once and in its publisher's order.
+func (p *program) checkHistory(all []storage.LogEntry) {
+	if id := missing(all, p.acks()); id != "" {
+		p.problem("%s was acknowledged and is lost", id)
+	}
+	last := make(map[string]int64)
+	for _, e := range all {
+		who, n := origin(e.ID)
+		if n != last[who]+1 {
+			p.problem("the history has %s after %s-%d", e.ID, who, last[who])
+			return
+		}
+		last[who] = n
+	}
+}
+
+func (p *program) end() {
+	p.quiet()
+	p.cancel()
+	p.publishing.Wait()
+	for _, f := range p.followers {
+		f.end()
+	}
+}
+
+// prove runs a program and reports what went wrong.
+func prove(t *testing.T, k kind, seed uint64) {
+	t.Helper()
+	for i, problem := range conduct(t, k, seed) {
+		if i == 3 {
+			break
+		}
+		t.Errorf("seed %d: %s", seed, problem)
+	}
+}
+
+// Whatever happens, followers are shown what is promised: who was not there in
+// trouble, the history from his cursor on; who was, the same events, each once and in
+// its publisher's order. And nothing that was acknowledged is missing.
+func TestPrograms(t *testing.T) {
+	for _, k := range kinds {
+		for seed := range uint64(2) {
+			t.Run(fmt.Sprintf("%s/seed=%d", k.name, seed), func(t *testing.T) {
+				t.Parallel()
+				prove(t, k, seed)
+			})
+		}
+	}
+}
