@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -40,6 +41,7 @@ type follower struct {
 	// troubled: something was not as it should be while it was there, so that events
 	// may have come in another order than they have in the history.
 	troubled  bool
+	warned    bool // it was the program that said so
 	announced bool // told at least once that events may come again
 	moved     bool // to another server, in trouble
 	trace     []string
@@ -102,6 +104,13 @@ func (f *follower) note(format string, args ...any) {
 		f.trace = slices.Delete(f.trace, 0, 1)
 	}
 	f.trace = append(f.trace, fmt.Sprintf(format, args...))
+}
+
+// describe says who it is and what it was shown last.
+func (f *follower) describe() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return fmt.Sprintf("%s (at server %d, roams %v):\n\t%s", f.name, f.node, f.roams, strings.Join(f.trace, "\n\t"))
 }
 
 func (f *follower) problem(format string, args ...any) {
@@ -177,7 +186,9 @@ func (f *follower) disconnect() {
 func (f *follower) trouble(node int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.troubled = f.troubled || f.roams || f.node == node
+	if f.roams || f.node == node {
+		f.troubled, f.warned = true, true
+	}
 }
 
 // begun reports whether it has a place from which on it is shown everything.

@@ -96,10 +96,8 @@ func (w *wanderer) trip(ctx context.Context, how transport) {
 	v := visit{node: w.node, who: w.who, how: how, at: tr.at}
 	v.saw = func(s sight) bool {
 		switch {
-		case s.again, s.degraded:
+		case s.again:
 			w.t.Errorf("%s, by %v, on a %v from %q: told that events may be missing", w.who, w.form, how, tr.at)
-		case s.pending:
-			w.t.Errorf("%s: %s is pending", w.who, s.id)
 		case s.id != "":
 			tr.ids = append(tr.ids, s.id)
 		}
@@ -232,6 +230,9 @@ func mixTransports(t *testing.T, n *node, seed uint64) {
 	const publishers, each, wanderers = 3, 1000, 8
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
+	var alone atomic.Bool
+	fell := func() { alone.Store(true) }
+	n.backend.alone.Store(&fell)
 	var all []*wanderer
 	for i := range wanderers {
 		all = append(all, newWanderer(t, n, i, form(i%int(forms)), seed))
@@ -253,6 +254,10 @@ func mixTransports(t *testing.T, n *node, seed uint64) {
 	entries := history(t, n.backend.Store)
 	if len(entries) != publishers*each {
 		t.Fatalf("the history has %d events", len(entries))
+	}
+	if alone.Load() {
+		t.Log("Redis did not answer a read in time: the order is not compared")
+		return // everybody has seen all, or would be wandering still
 	}
 	for _, w := range all {
 		w.check(entries)

@@ -38,6 +38,17 @@ type backend struct {
 	journaled *resilient.Journaled // nil: in memory
 	// deaf: notices of what other nodes append are lost.
 	deaf atomic.Bool
+	// alone is called when Redis did not answer a read in time, so that the node shows
+	// what it knows by itself; nil: nobody cares. A machine that is busy does that too.
+	alone atomic.Pointer[func()]
+}
+
+func (b *backend) ReadEvents(ctx context.Context, session string, q storage.LogQuery) (storage.LogPage, error) {
+	page, err := b.Store.ReadEvents(ctx, session, q)
+	if alone := b.alone.Load(); page.Degraded && alone != nil {
+		(*alone)()
+	}
+	return page, err
 }
 
 func (b *backend) Records() *storage.Store { return b.Store }
