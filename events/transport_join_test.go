@@ -76,6 +76,7 @@ func readLongPolls(t *testing.T, s *httptest.Server, since string) (ids []string
 // TestHubJoinAtEveryStep, as clients see it: whatever is published between any two
 // steps comes once and in order on every transport.
 func TestTransportsJoinAtEveryStep(t *testing.T) {
+	t.Parallel()
 	for name, read := range readers {
 		for _, step := range []string{"registered", "learned", "reading", "read", "waiting", "joining", "filled"} {
 			for _, start := range []int{0, 2} { // behind the first of three events, and at the head

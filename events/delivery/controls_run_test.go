@@ -21,6 +21,7 @@ const controlSeeds = 10
 // A test that never failed proves nothing: each mistake is made by an overlay of the
 // compiler, and programs fail for it.
 func TestMutantsAreCaught(t *testing.T) {
+	t.Parallel()
 	for _, c := range controls {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -129,7 +129,7 @@ func TestEventSource(t *testing.T) {
 	}{
 		"lines":          {stream: "data: YHOO\ndata: +2\ndata: 10\n\n", want: []message{{"message", "YHOO\n+2\n10", ""}}},
 		"comment and id": {stream: ": test\n\ndata: first\nid: 1\n\ndata:second\nid\n\ndata:  third\n\n", want: []message{{"message", "first", "1"}, {"message", "second", ""}, {"message", " third", ""}}},
-		"empty data":     {stream: "data\n\ndata\ndata\n\ndata:", want: []message{{"message", "", ""}, {"message", "\n", ""}}},
+		"empty data":     {stream: "data\n\n" + strings.Repeat("data\n", 2) + "\ndata:", want: []message{{"message", "", ""}, {"message", "\n", ""}}},
 		"one space":      {stream: "data:test\n\ndata: test\n\n", want: []message{{"message", "test", ""}, {"message", "test", ""}}},
 		"line ends":      {stream: "data: a\r\ndata: b\rdata: c\n\r\nid: 2\r\r", want: []message{{"message", "a\nb\nc", ""}}, lastID: "2"},
 		"mark":           {stream: "\ufeffdata: a\n\n\ufeffdata: b\n\n", want: []message{{"message", "a", ""}}},

@@ -22,6 +22,8 @@ type follower struct {
 	rand  *rand.Rand
 	only  *transport // nil: another one every time
 	roams bool       // and perhaps another server
+	// mayLose: Redis may lose something, of which it is to be told.
+	mayLose bool
 
 	running sync.WaitGroup
 	stop    context.CancelFunc
@@ -38,6 +40,9 @@ type follower struct {
 	// Since the beginning, or since it was told that events may come again:
 	seen map[string]bool // whether it was pending
 	last map[string]int64
+	// here is what its connection has shown it since the last gap: a new epoch is no
+	// reason to show that again.
+	here map[string]bool
 	// troubled: something was not as it should be while it was there, so that events
 	// may have come in another order than they have in the history.
 	troubled  bool
@@ -77,7 +82,7 @@ func (f *follower) visit(ctx context.Context) {
 		how = *f.only
 	}
 	n := f.nodes[f.node]
-	f.drop = cancel
+	f.drop, f.here = cancel, make(map[string]bool)
 	v := visit{node: n, who: f.who, how: how, at: f.at}
 	if !n.normal() {
 		f.troubled = true
@@ -123,6 +128,9 @@ func (f *follower) see(s sight) {
 	if s.again {
 		f.announced = true
 		clear(f.seen)
+		if !s.epoch {
+			clear(f.here)
+		}
 		f.note("told that events may come again")
 	}
 	f.troubled = f.troubled || s.pending || s.degraded || s.again
@@ -146,6 +154,10 @@ func (f *follower) see(s sight) {
 func (f *follower) event(s sight) {
 	pending, again := f.seen[s.id]
 	f.seen[s.id] = s.pending
+	if f.here[s.id] {
+		f.problem("%s came twice over one connection", s.id)
+	}
+	f.here[s.id] = true
 	if again {
 		// Who goes on at another server may be shown what is pending there, and not
 		// where he comes from.
@@ -161,7 +173,7 @@ func (f *follower) event(s sight) {
 	f.log = append(f.log, s.id)
 	who, n := origin(s.id)
 	switch last, known := f.last[who]; {
-	case known && n != last+1 && !(n <= last && f.announced):
+	case known && n != last+1 && (n > last || !f.announced):
 		f.problem("%s came after %s-%d", s.id, who, last)
 	case !known && n != 1 && f.first != nil && f.first.Pos.Micros == 0 && f.first.IsTimestamp():
 		f.problem("%s is the first of %s", s.id, who)
@@ -219,6 +231,9 @@ func (f *follower) end() {
 func (f *follower) check(all []storage.LogEntry, complete bool) (problems []string, strict bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.announced && !f.mayLose {
+		f.problem("told of a gap or an epoch, and nothing was ever lost")
+	}
 	if f.first == nil {
 		return f.problems, false
 	}

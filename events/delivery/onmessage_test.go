@@ -73,6 +73,7 @@ func (b *browser) connected(resp *http.Response) {
 // An EventSource with only onmessage gets each event once and in order, from the
 // moment it was opened, over a network that cuts its connections.
 func TestOnlyOnmessage(t *testing.T) {
+	t.Parallel()
 	const publishers, each = 3, 1000
 	n := inMemory(t)
 	network := faults.NewProxy(t, strings.TrimPrefix(n.url, "http://"))

@@ -38,6 +38,7 @@ type sight struct {
 	pending  bool
 	degraded bool
 	again    bool // events may come again from here on: a gap, or another epoch
+	epoch    bool // it was another epoch, and nothing is missing
 }
 
 // visit is one connection of a client.
@@ -134,7 +135,8 @@ func (v visit) message(conn io.Writer, m hubMessage) error {
 		}
 		return ws.WriteFrame(conn, ws.MaskFrame(ws.NewTextFrame(b)))
 	case m.Type == "subscription_confirmed", m.Type == "epoch":
-		return v.tell(sight{cursor: m.Cursor, again: m.Gap || m.Type == "epoch", degraded: m.Degraded})
+		epoch := m.Type == "epoch" && !m.Gap
+		return v.tell(sight{cursor: m.Cursor, again: m.Gap || epoch, epoch: epoch, degraded: m.Degraded})
 	case m.Type == "event":
 		return v.tell(sight{id: idOf(m.Payload), cursor: m.Cursor, time: m.ReceivedAt, pending: m.Pending})
 	case m.Type == "error":
@@ -185,7 +187,7 @@ func (v visit) dispatched(m message) error {
 	case "message":
 		return v.tell(sight{id: idOf([]byte(m.data)), cursor: m.lastEventID})
 	case "lifeline.gap", "lifeline.epoch":
-		return v.tell(sight{cursor: m.lastEventID, again: true})
+		return v.tell(sight{cursor: m.lastEventID, again: true, epoch: m.event == "lifeline.epoch"})
 	}
 	return nil
 }
