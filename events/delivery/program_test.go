@@ -19,16 +19,16 @@ const nap = 3 * time.Millisecond
 
 // kind is what may happen in a program.
 type kind struct {
-	name  string
-	steps int
-	// faults, of which one is made now and then; none: everything must be in order
-	// all the time.
-	faults []func(*program)
-	loses  bool // one of them makes Redis lose what it has
+	name   string
+	steps  int
+	faults []func(*program) // of which one is made now and then
+	calm   bool             // none of them is a reason for anything but the history
+	loses  bool             // one of them makes Redis lose what it has
 }
 
 var kinds = []kind{
-	{name: "healthy", steps: 40},
+	{name: "healthy", steps: 40, calm: true},
+	{name: "messages lost", steps: 30, faults: []func(*program){(*program).deafen}, calm: true},
 	{name: "server cut off", steps: 24, faults: []func(*program){(*program).cutOff}},
 	{name: "Redis killed", steps: 24, faults: []func(*program){(*program).killRedis}, loses: true},
 	{name: "everything", steps: 30, faults: []func(*program){(*program).cutOff, (*program).killRedis, (*program).cutBothInTurn}, loses: true},
@@ -81,7 +81,7 @@ func (p *program) start() {
 	p.t.Cleanup(func() { _ = driver.Close() })
 	p.truth = &storage.Store{Driver: driver}
 	ackAfter := 250 * time.Millisecond
-	if len(p.kind.faults) == 0 {
+	if p.kind.calm {
 		ackAfter = patience // a machine that is busy is not in trouble
 	}
 	ctx, quiet := context.WithCancel(p.ctx)
@@ -191,15 +191,26 @@ func (p *program) trouble(node int) {
 	}
 }
 
-// cutOff takes Redis away from one server.
+// cutOff takes Redis away from one server: it is refused, or hears nothing of it, or
+// it is heard and does not hear.
 func (p *program) cutOff() {
 	i := p.rand.IntN(2)
 	p.trouble(i)
-	p.nodes[i].cut(true)
+	cut := []func(bool){p.nodes[i].cut, p.nodes[i].redis.Blackhole, p.nodes[i].redis.DropReplies}[p.rand.IntN(3)]
+	cut(true)
 	p.inOutage(func() bool { return !p.nodes[i].normal() })
-	p.nodes[i].cut(false)
+	cut(false)
 	p.recover()
 	p.settle()
+}
+
+// deafen lets messages between the servers be lost. What they were about is noticed
+// all the same.
+func (p *program) deafen() {
+	n := p.nodes[p.rand.IntN(2)]
+	n.backend.deaf.Store(true)
+	p.inOutage(func() bool { return true })
+	n.backend.deaf.Store(false)
 }
 
 // cutBothInTurn takes Redis away from one server and, before it is well again, from
