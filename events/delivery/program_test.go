@@ -103,6 +103,7 @@ func (p *program) start() {
 	for i := range 4 {
 		p.join(i % 2)
 	}
+	p.await(2) // a server that has never reached Redis knows no session's owner
 }
 
 // step does one thing and lets a random number of events be published.
@@ -274,14 +275,20 @@ func (p *program) settle() {
 	if !until(func() bool { return !slices.ContainsFunc(p.followers, func(f *follower) bool { return !f.begun() }) }) {
 		p.problem("somebody cannot subscribe")
 	}
-	newer := p.acks()
-	for who := range newer {
-		newer[who] += 2 // one may be on its way already
+	p.awaitFollowers(p.await(2)) // one may be on its way already
+}
+
+// await waits until each publisher has published n events more, and answers which are
+// the last of them.
+func (p *program) await(n int64) map[string]int64 {
+	numbers := p.acks()
+	for who := range numbers {
+		numbers[who] += n
 	}
-	if !until(func() bool { return p.reached(newer) }) {
+	if !until(func() bool { return p.reached(numbers) }) {
 		p.problem("publishing does not go on")
 	}
-	p.awaitFollowers(newer)
+	return numbers
 }
 
 func (p *program) reached(numbers map[string]int64) bool {

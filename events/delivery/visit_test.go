@@ -207,8 +207,11 @@ func (v visit) poll(ctx context.Context, wait string) error {
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%d %s: %w", resp.StatusCode, body, err)
+	if err != nil {
+		return err
+	}
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%d %s", resp.StatusCode, body)
 	}
 	var page struct {
 		Events    []json.RawMessage
