@@ -74,7 +74,7 @@ func (b *browser) connected(resp *http.Response) {
 // moment it was opened, over a network that cuts its connections.
 func TestOnlyOnmessage(t *testing.T) {
 	t.Parallel()
-	const publishers, each = 3, 1000
+	const publishers, each = 3, 500
 	n := inMemory(t)
 	network := faults.NewProxy(t, strings.TrimPrefix(n.url, "http://"))
 	ctx, cancel := context.WithCancel(t.Context())
