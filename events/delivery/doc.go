@@ -10,6 +10,7 @@
 //	paths_test.go     session ids that mean something in a path
 //	program_test.go   random programs of subscribe, drop, resume and publish, with
 //	                  servers cut off from Redis and Redis restarted empty
+//	outage_test.go    what goes wrong in them
 //	soak_test.go      the same for as long as LIFELINE_SOAK says, with random seeds
 //	controls_test.go  hubs that are broken on purpose: the programs must notice
 //
