@@ -99,6 +99,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.page = http.StripPrefix("/lifeline/", web.Handler())
 	}
 	h.warnIfOpenButClosed(ctx)
+	h.warnIfForgeable(ctx)
 	h.closeAtExit(ctx)
 	return nil
 }
@@ -121,7 +122,7 @@ func (h *Handler) provisionSite(ctx caddy.Context) error {
 			AnonymousRead: h.AnonymousRead, AnonymousWrite: h.AnonymousWrite,
 			Configured: h.hasAccessLine(), Authentication: authentication(ctx, h.User),
 		},
-		ClientIP: clientIP, Limiter: h.rt.polls, Logger: h.logger,
+		ClientIP: clientIP, Serves: servedHosts(ctx), Limiter: h.rt.polls, Logger: h.logger,
 	}
 	if h.PollRate != nil {
 		h.site.PollRate = events.Rate{N: h.PollRate.Count, Per: time.Duration(h.PollRate.Interval)}

@@ -27,7 +27,9 @@ type Site struct {
 	// ClientIP answers who a request comes from, behind trusted proxies; nil:
 	// the direct peer.
 	ClientIP func(*http.Request) netip.Addr
-	Logger   *zap.Logger // nil: none
+	// Serves reports whether requests to a host come to this site; nil: to any.
+	Serves func(host string) bool
+	Logger *zap.Logger // nil: none
 
 	access access
 }
@@ -314,7 +316,7 @@ func (s *Site) admitted(w http.ResponseWriter, r *http.Request, rt route, p Peer
 	case routeRecent:
 		s.recent(w, r, rt.session, query)
 	case routePoll:
-		s.poll(w, r, rt.session, query, p)
+		s.poll(w, r, rt.session, query, grant)
 	case routeStream:
 		s.Hub.ServeStream(w, r, rt.session, grant)
 	case routeSocket:
