@@ -124,6 +124,7 @@ func (h *Hub) followOnce(ctx context.Context, session string, ended <-chan struc
 	case <-h.ctx.Done():
 	}
 	for !read() {
+		h.at("waiting")
 		select {
 		case <-f.came:
 			s.out.discard()
@@ -161,7 +162,9 @@ func (s *Site) longPoll(w http.ResponseWriter, r *http.Request, session string, 
 		case <-time.After(time.Until(flight.notBefore)):
 		case <-flight.replaced:
 		}
+		s.Hub.at("reading")
 		page, err = s.readPage(r, session, q.lq, q.types)
+		s.Hub.at("read")
 		return err != nil || len(page.Entries) > 0 || page.Gap
 	})
 	if err != nil {
