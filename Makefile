@@ -49,8 +49,9 @@ bench: ## measure us beside others and write it into docs/ (8 minutes)
 	cd bench && go run ./report $(SUBJECT)
 
 .PHONY: mutants
-mutants: ## break the breaker on purpose and see its tests notice
-	go test -tags mutants -run MutantsAreCaught ./breaker
+mutants: ## break breaker and delivery on purpose and see their tests notice
+	@scripts/need redis-server
+	go test -tags mutants -run MutantsAreCaught ./breaker ./events/delivery
 
 .PHONY: fuzz
 fuzz: ## run random programs against the breaker for FUZZ (1m)
@@ -60,6 +61,7 @@ fuzz: ## run random programs against the breaker for FUZZ (1m)
 soak: ## break Redis, network, disks and nodes at random for SOAK (10m) and longer
 	@scripts/need redis-server
 	LIFELINE_SOAK=$(SOAK) go test -race -timeout 0 -run Soak -v ./storage/resilient/matrix
+	LIFELINE_SOAK=$(SOAK) go test -race -timeout 0 -run Soak -v ./events/delivery
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## check style and common mistakes

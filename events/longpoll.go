@@ -174,6 +174,7 @@ func (h *Hub) followOnce(ctx context.Context, sessions []string, ended <-chan st
 		}
 	}
 	for look := ^followed(0); !read(look); {
+		h.at("waiting")
 		select {
 		case <-f.came:
 			look = followed(f.where.Swap(0))
@@ -217,7 +218,9 @@ func (s *Site) longPoll(r *http.Request, client pollClient, ps *polls, g Grant) 
 			if !look.has(i) {
 				continue
 			}
-			if err = s.readPoll(r, ps, i); err != nil {
+			s.Hub.at("reading")
+			err = s.readPoll(r, ps, i)
+			if s.Hub.at("read"); err != nil {
 				of = ps.sessions[i]
 				return true
 			}

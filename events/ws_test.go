@@ -20,7 +20,9 @@ func TestWSFixtures(t *testing.T) {
 	h := newTestHub(t, newMemory(t))
 	s := hubServer(t, h)
 	c := dial(t, s, "/ws", nil)
+	lines := 0
 	for line := range strings.Lines(string(text)) {
+		lines++
 		var fx struct{ In, Out json.RawMessage }
 		if err := json.Unmarshal([]byte(line), &fx); err != nil {
 			t.Fatal(err)
@@ -56,6 +58,12 @@ func TestWSFixtures(t *testing.T) {
 		default:
 			c.want(string(fx.Out))
 		}
+	}
+	if lines != 13 {
+		t.Errorf("%d fixtures", lines)
+	}
+	if h.topic("session-1") != nil { // the errors that were answered last came behind it
+		t.Error("unsubscribe did nothing")
 	}
 }
 
