@@ -216,7 +216,7 @@ func TestEveryOptionIsTaken(t *testing.T) {
 		message_rate 20
 		max_queue 128KiB 100
 		max_replays 4
-		max_long_polls 7
+		max_polls 7
 	}
 	lifeline remote {
 		storage redis redis://localhost:1 {

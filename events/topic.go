@@ -21,6 +21,7 @@ type topic struct {
 	hub     *Hub
 	session string
 	quoted  []byte // session as JSON
+	meters  *meters
 	// ctx ends with the last subscriber.
 	ctx    context.Context //nolint:containedctx // its goroutines are the topic's
 	cancel context.CancelFunc
@@ -40,7 +41,8 @@ type topic struct {
 	retry    time.Duration
 	retrying *time.Timer
 	subs     []*subscriber
-	personal int // subscribers that are neither joining nor shared
+	personal int             // subscribers that are neither joining nor shared
+	sent     [transports]int // pushed and not counted yet
 }
 
 // held is an entry that waits for the ones before it.
@@ -59,7 +61,7 @@ const (
 
 func newTopic(h *Hub, session string) *topic {
 	t := &topic{
-		hub: h, session: session, quoted: appendJSON(nil, session),
+		hub: h, session: session, quoted: appendJSON(nil, session), meters: h.meter(session),
 		ready: make(chan struct{}), own: make(map[storage.Producer]uint64),
 	}
 	t.ctx, t.cancel = context.WithCancel(h.ctx)
@@ -187,8 +189,26 @@ func (t *topic) deliver(d *delivery, silent bool) {
 	for _, s := range t.subs {
 		s.take(d, silent)
 	}
+	t.tally(d)
 	if t.personal > 0 {
 		t.align()
+	}
+}
+
+// tally counts what was pushed of d.
+func (t *topic) tally(d *delivery) {
+	sent := t.sent
+	t.sent = [transports]int{}
+	if d.notice != noNotice {
+		return
+	}
+	for via := viaWebSocket; via < transports; via++ {
+		if sent[via] > 0 {
+			t.meters.delivered[via].Add(uint64(sent[via])) //nolint:gosec // positive
+		}
+	}
+	if sent[viaWebSocket]+sent[viaStream] > 0 {
+		t.meters.delivery.observe(t.hub.now().Sub(d.received))
 	}
 }
 
