@@ -196,6 +196,13 @@ func (h *Hub) history() storage.History {
 	return hist
 }
 
+func (h *Hub) maxSessions() int {
+	if h.MaxSessions > 0 {
+		return h.MaxSessions
+	}
+	return storage.DefaultMaxSessions
+}
+
 func (h *Hub) limits() events.Limits {
 	return events.Limits{
 		MaxMessage: h.MaxMessage, MaxConnections: h.MaxConnections, MaxPerIP: h.MaxPerIP,

@@ -89,7 +89,7 @@ func (b *backend) close() {
 func (b *backend) apply(h *Hub) {
 	b.census.SetMax(h.MaxLogs)
 	b.now.Store(&storage.Store{
-		Driver: b.Storage, History: h.history(), MaxSessions: h.MaxSessions, Census: b.census,
+		Driver: b.Storage, History: h.history(), MaxSessions: h.maxSessions(), Census: b.census,
 	})
 }
 

@@ -45,6 +45,7 @@ type Census struct {
 	records   atomic.Int64 // of sessions
 	underWay  atomic.Int64 // events being appended that may begin a log each
 	displaced atomic.Uint64
+	first     sync.Once // the first count, for which everybody waits
 
 	mu      sync.Mutex // guards what follows
 	counted time.Time  // when it was tried last
@@ -68,6 +69,9 @@ func (c *Census) SetMax(logs int) {
 	c.max.Store(int64(logs))
 }
 
+// Max is the bound.
+func (c *Census) Max() int { return int(c.max.Load()) }
+
 // Displaced is how often a new record of a session had others removed because there
 // were as many as may.
 func (c *Census) Displaced() uint64 { return c.displaced.Load() }
@@ -75,18 +79,31 @@ func (c *Census) Displaced() uint64 { return c.displaced.Load() }
 // Run counts now and then until ctx is done. It ends with [errors.ErrUnsupported] at
 // once when the driver cannot: then nothing is bounded.
 func (c *Census) Run(ctx context.Context) error {
+	c.begin(ctx)
+	_, err := c.driver.CountLogs(ctx, eventLog) // whether it can at all
 	t := time.NewTicker(censusEvery)
 	defer t.Stop()
 	for {
-		if err := c.count(ctx); errors.Is(err, errors.ErrUnsupported) {
+		if errors.Is(err, errors.ErrUnsupported) {
 			return fmt.Errorf("count logs: %w", err)
 		}
 		select {
 		case <-t.C:
+			err = c.count(ctx)
 		case <-ctx.Done():
 			return nil
 		}
 	}
+}
+
+// begin counts for the first time. Should that fail, nothing is bounded until it has
+// worked.
+func (c *Census) begin(ctx context.Context) {
+	c.first.Do(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), censusAgain)
+		defer cancel()
+		_ = c.count(ctx)
+	})
 }
 
 // count asks the driver. Storage that is away is reported by others.
@@ -112,6 +129,7 @@ func (c *Census) exceeds(n int64) bool { return c.logs.Load()-c.records.Load()+n
 
 // append has the store append events, but those that would begin a log too many.
 func (c *Census) append(ctx context.Context, s *Store, events []NewEvent) []Result {
+	c.begin(ctx)
 	n := int64(len(events))
 	for {
 		others := c.underWay.Load()
@@ -157,7 +175,7 @@ func (c *Census) appendNear(ctx context.Context, s *Store, events []NewEvent) []
 	at := make([]int, 0, len(events))
 	for i, e := range events {
 		if places[e.Session] == placeNone {
-			results[i].Err = fmt.Errorf("append event: %w", &TooManyLogsError{Max: int(c.max.Load())})
+			results[i].Err = fmt.Errorf("append event: %w", &TooManyLogsError{Max: c.Max()})
 			continue
 		}
 		admitted, at = append(admitted, e), append(at, i)
