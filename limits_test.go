@@ -109,19 +109,15 @@ func TestEachLimitIsMet(t *testing.T) {
 	s.limited("max_per_ip", 1)
 
 	s.waitUntil("the hub has as many connections as it may", func() bool {
-		a := s.get("/ws", append(handshake, "Connection: close")...)
-		if a.status == http.StatusServiceUnavailable {
-			s.refused(a, 503, "max_connections")
-			return true
-		}
-		s.dial(nil)
-		return false
+		_, err := s.tryDial(nil)
+		return err != nil
 	})
+	s.refused(s.get("/ws", handshake...), 503, "max_connections")
 	s.limited("max_connections", 1)
 
-	go s.try(http.MethodGet, "/api/events/poll/a?wait=20", "") //nolint:errcheck // it is held until the server ends
+	go s.try(http.MethodGet, "/api/events/poll/nobody?wait=20", "") //nolint:errcheck // it is held until the server ends
 	s.waitUntil("a poll waits", func() bool { return s.value(`caddy_lifeline_connections{hub="default",transport="poll"}`) == 1 })
-	s.refused(s.get("/api/events/poll/b?wait=20"), 503, "max_polls")
+	s.refused(s.get("/api/events/poll/none?wait=20"), 503, "max_polls")
 	s.limited("max_polls", 1)
 
 	if out, code := s.reload(config); code != 0 {

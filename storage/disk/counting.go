@@ -3,6 +3,7 @@ package disk
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"go.etcd.io/bbolt"
 
@@ -12,7 +13,7 @@ import (
 // How many logs of a kind have entries stands in the file, and is written in the
 // transaction that changes it.
 
-func heldKey(kind string) []byte { return append(keyHeld[:len(keyHeld):len(keyHeld)], kind...) }
+func heldKey(kind string) []byte { return append(slices.Clip(keyHeld), kind...) }
 
 // hold notes whether a log has entries.
 func (c *committer) hold(l *log, has bool) {

@@ -14,7 +14,7 @@ import (
 // Defaults of [Options].
 const (
 	DefaultMaxSize = 256 << 20
-	DefaultMaxLogs = 100_000
+	DefaultMaxLogs = 300_000
 )
 
 // sweepInterval is how often logs that nobody writes any more are looked for.
@@ -26,7 +26,7 @@ type Options struct {
 	// kept, an estimate of their overhead included; default 256 MiB. The states of
 	// logs come on top, up to some 1 KiB for each.
 	MaxSize int64
-	// MaxLogs is how many logs are known at a time; default 100,000.
+	// MaxLogs is how many logs are known at a time; default 300,000.
 	MaxLogs int
 }
 
