@@ -201,6 +201,15 @@ func TestMaxLogs(t *testing.T) {
 				a := other.post(stepEvent("e", "1", 1))
 				return a.status == http.StatusServiceUnavailable && strings.Contains(a.raw, "max_logs")
 			})
+			r.Freeze() // nobody can tell: the journal takes what it may
+			if a := other.post(stepEvent("f", "1", 1)); a.status != http.StatusCreated || a.body["pending"] != true {
+				t.Errorf("in an outage: %v", a)
+			}
+			r.Thaw()
+			other.waitUntil("they are counted again", func() bool {
+				a := other.post(stepEvent("g", "1", 1))
+				return a.status == http.StatusServiceUnavailable && strings.Contains(a.raw, "max_logs")
+			})
 		})
 	}
 }

@@ -16,10 +16,6 @@ import (
 	"github.com/actionflows/lifeline/storage/resilient"
 )
 
-// shards is how many maps hold the topics, so that publishers to different
-// sessions do not meet.
-const shards = 32
-
 // Hub takes events and hands them to whoever follows their sessions. All methods
 // are safe for concurrent use. Make one with [New] and end it with [Hub.Close].
 type Hub struct {
@@ -58,13 +54,6 @@ type Hub struct {
 	// hook, in tests, is called at every step at which something may come
 	// between.
 	hook func(step string)
-}
-
-type shard struct {
-	mu     sync.Mutex // guards topics; taken before a topic's mu
-	topics map[string]*topic
-
-	meters meters // of its sessions
 }
 
 // maxFills is how many topics read their log at the same time.
@@ -225,19 +214,6 @@ func (h *Hub) at(step string) {
 	if h.hook != nil {
 		h.hook(step)
 	}
-}
-
-func (h *Hub) shard(session string) *shard {
-	return &h.shards[maphash.String(h.seed, session)%shards]
-}
-
-// topic is the session's topic, nil if nobody follows it.
-func (h *Hub) topic(session string) *topic { return h.shard(session).topic(session) }
-
-func (sh *shard) topic(session string) *topic {
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	return sh.topics[session]
 }
 
 func (h *Hub) onStatus(s resilient.Status) {

@@ -19,6 +19,9 @@ const (
 	censusAgain = time.Second // between two counts because of a refusal
 	censusKnown = 10_000
 	knownFor    = time.Minute
+	// censusPatience is what looking for a log may add to a publish; storage that takes
+	// longer is about to be given up.
+	censusPatience = 200 * time.Millisecond
 )
 
 // TooManyLogsError refuses an event that would begin a log: as many sessions as may
@@ -209,6 +212,8 @@ func (c *Census) place(ctx context.Context, s *Store, session string) place {
 	if c.knows(session) {
 		return placeThere
 	}
+	ctx, cancel := context.WithTimeout(ctx, censusPatience)
+	defer cancel()
 	page, err := s.Driver.ReadLog(ctx, eventLog+session, LogQuery{Limit: 1})
 	if err != nil || page.Degraded || len(page.Entries) > 0 {
 		return placeThere
