@@ -188,19 +188,15 @@ func (c *Census) appendNear(ctx context.Context, s *Store, events []NewEvent) []
 	}
 	for i, r := range s.append(ctx, admitted) {
 		results[at[i]] = r
-		session := admitted[i].Session
-		switch begun := begins(r); {
-		case begun && places[session] == placeReserved:
-			places[session] = placeThere // the reservation stands for it
-		case begun:
+		if begins(r) {
 			c.logs.Add(1)
 		}
 		if r.Err == nil {
-			c.remember(session)
+			c.remember(admitted[i].Session)
 		}
 	}
 	for _, p := range places {
-		if p == placeReserved { // and not used
+		if p == placeReserved { // it has begun and is counted, or it has not
 			c.logs.Add(-1)
 		}
 	}

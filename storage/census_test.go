@@ -112,6 +112,48 @@ func TestCensusOfWhatIsThere(t *testing.T) {
 		refused(t, s, "new", 5)
 		taken(t, s, "4", "2")
 	})
+	// Also who publishes before the first count does so under the bound.
+	d := memory.New(memory.Options{})
+	t.Cleanup(func() { _ = d.Close() })
+	s := &storage.Store{Driver: d, History: storage.DefaultHistory}
+	taken(t, s, "a", "1")
+	s.Census = storage.NewCensus(d)
+	s.Census.SetMax(1)
+	refused(t, s, "b", 1)
+}
+
+// A place that was found and then not taken is free again.
+func TestAFailedAppendTakesNoPlace(t *testing.T) {
+	d := &failing{Driver: memory.New(memory.Options{})}
+	t.Cleanup(func() { _ = d.Close() })
+	s := &storage.Store{Driver: d, History: storage.DefaultHistory, Census: storage.NewCensus(d)}
+	s.Census.SetMax(2)
+	taken(t, s, "a", "1")
+	d.fails = true
+	batch := []storage.NewEvent{{Session: "b", ID: "1"}, {Session: "b", ID: "2"}} // two that may each begin a log: near the bound
+	for range 3 {
+		if r := s.AddEvents(t.Context(), batch); r[0].Err == nil || r[1].Err == nil {
+			t.Fatalf("results are %+v", r)
+		}
+	}
+	d.fails = false
+	if r := s.AddEvents(t.Context(), batch); r[0].Err != nil || r[1].Err != nil {
+		t.Fatalf("results are %+v", r)
+	}
+	refused(t, s, "c", 2)
+}
+
+type failing struct {
+	*memory.Driver
+
+	fails bool
+}
+
+func (f *failing) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
+	if f.fails {
+		return nil, &storage.UnavailableError{Reason: "it fails"}
+	}
+	return f.Driver.Apply(ctx, ops) //nolint:wrapcheck // a plain passage
 }
 
 // However many publish at the same time, no more logs begin than may, and all of
