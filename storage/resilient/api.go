@@ -17,9 +17,9 @@ type Storage interface {
 	ResetCircuitBreaker()
 	// Status is the state of the whole in words and numbers.
 	Status() Status
-	// OnStatus calls fn at every change of Degraded or Reasons, in order, never
-	// under a lock, until cancel is called; after cancel has returned fn is not
-	// called again.
+	// OnStatus calls fn soon, and then at every change of Degraded or Reasons, in
+	// order, never under a lock of the storage, until cancel is called; after cancel
+	// has returned fn is not called again. A bare driver has nothing to tell.
 	OnStatus(fn func(Status)) (cancel func())
 }
 

@@ -19,6 +19,10 @@ func TestGuardedTripsAndRefuses(t *testing.T) {
 		defer g.Close()
 		var seen statuses
 		cancel := g.OnStatus(seen.tell)
+		synctest.Wait()
+		if told := seen.all(); len(told) != 1 || told[0].Degraded {
+			t.Fatalf("told %+v", told)
+		}
 		f.set(fails)
 		put := func(ctx context.Context) error {
 			_, err := g.Apply(ctx, []storage.Op{op("a", "1")})
@@ -37,7 +41,7 @@ func TestGuardedTripsAndRefuses(t *testing.T) {
 		}
 		synctest.Wait()
 		told := seen.all()
-		if len(told) != 1 || !told[0].Degraded || !slices.Equal(told[0].Reasons, []string{"disk: circuit breaker open"}) {
+		if len(told) != 2 || !told[1].Degraded || !slices.Equal(told[1].Reasons, []string{"disk: circuit breaker open"}) {
 			t.Fatalf("told %+v", told)
 		}
 		if _, err := g.ReadLog(t.Context(), "a", storage.LogQuery{}); err != nil || g.UsingFallback() {
@@ -50,7 +54,7 @@ func TestGuardedTripsAndRefuses(t *testing.T) {
 		}
 		synctest.Wait()
 		told = seen.all()
-		if len(told) != 2 || told[1].Degraded {
+		if len(told) != 3 || told[2].Degraded {
 			t.Fatalf("told %+v", told)
 		}
 		cancel()
@@ -58,7 +62,7 @@ func TestGuardedTripsAndRefuses(t *testing.T) {
 		g.(interface{ BreakerChanged() }).BreakerChanged()
 		synctest.Wait()
 		told = seen.all()
-		if len(told) != 2 || !g.Status().Degraded || len(g.CircuitBreakerStats()) != 1 {
+		if len(told) != 3 || !g.Status().Degraded || len(g.CircuitBreakerStats()) != 1 {
 			t.Fatalf("told %+v", told)
 		}
 	})

@@ -20,9 +20,8 @@ type observer struct {
 	log  func(Status) (again time.Duration)
 	wake chan struct{}
 
-	mu    sync.Mutex // guards what follows
-	subs  []*subscriber
-	fresh bool // somebody has subscribed since the last look
+	mu   sync.Mutex // guards subs
+	subs []*subscriber
 }
 
 // subscriber is one fn of OnStatus. Its lock is held while fn runs, and taken by
@@ -30,6 +29,8 @@ type observer struct {
 type subscriber struct {
 	mu        sync.Mutex
 	fn        func(Status)
+	told      bool
+	last      Status // what it was told
 	cancelled bool
 }
 
@@ -48,7 +49,6 @@ func (o *observer) look() {
 func (o *observer) run(stop <-chan struct{}) {
 	poll := time.NewTimer(time.Hour)
 	defer poll.Stop()
-	var last Status
 	for {
 		select {
 		case <-stop:
@@ -58,10 +58,7 @@ func (o *observer) run(stop <-chan struct{}) {
 		}
 		s := o.status()
 		again := o.log(s)
-		if o.joined() || s.Degraded != last.Degraded || !slices.Equal(s.Reasons, last.Reasons) {
-			o.tell(s)
-		}
-		last = s
+		o.tell(s)
 		switch {
 		case s.Degraded:
 			poll.Reset(statusPoll)
@@ -73,23 +70,17 @@ func (o *observer) run(stop <-chan struct{}) {
 	}
 }
 
-// joined reports whether somebody has subscribed since the last look. He may have
-// read a status that is over by now and that was never told.
-func (o *observer) joined() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	was := o.fresh
-	o.fresh = false
-	return was
-}
-
+// tell gives s to every subscriber who has not been told the same. One who is new
+// may have read a status before he subscribed that is over by now.
 func (o *observer) tell(s Status) {
 	o.mu.Lock()
 	subs := slices.Clone(o.subs)
 	o.mu.Unlock()
 	for _, sub := range subs {
 		sub.mu.Lock()
-		if !sub.cancelled {
+		same := sub.told && s.Degraded == sub.last.Degraded && slices.Equal(s.Reasons, sub.last.Reasons)
+		if !same && !sub.cancelled {
+			sub.told, sub.last = true, s
 			sub.fn(s)
 		}
 		sub.mu.Unlock()
@@ -101,7 +92,7 @@ func (o *observer) tell(s Status) {
 func (o *observer) subscribe(fn func(Status)) (cancel func()) {
 	sub := &subscriber{fn: fn}
 	o.mu.Lock()
-	o.subs, o.fresh = append(o.subs, sub), true
+	o.subs = append(o.subs, sub)
 	o.mu.Unlock()
 	o.look()
 	return func() {
