@@ -14,7 +14,9 @@ func benchHub(b *testing.B) *Hub {
 	b.Helper()
 	d := memory.New(memory.Options{})
 	b.Cleanup(func() { _ = d.Close() })
-	h := New(Config{Backend: memoryBackend{&storage.Store{Driver: d, History: storage.History{MaxLen: 100}}}})
+	h := New(Config{Backend: memoryBackend{&storage.Store{
+		Driver: d, History: storage.History{MaxLen: 100}, Census: storage.NewCensus(d),
+	}}})
 	b.Cleanup(h.Close)
 	return h
 }

@@ -163,7 +163,9 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, what string) 
 	_, err := io.Copy(&b, http.MaxBytesReader(w, r.Body, limit))
 	var tooBig *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooBig): // the site may have set a lower limit before us
+	case errors.As(err, &tooBig) && tooBig.Limit < limit: // the site has set a lower limit before us
+		return nil, http.StatusRequestEntityTooLarge, tooLarge(tooBig.Limit, "a body")
+	case tooBig != nil:
 		return nil, http.StatusRequestEntityTooLarge, tooLarge(tooBig.Limit, what)
 	case err != nil:
 		return nil, http.StatusBadRequest, &apiError{
