@@ -1,6 +1,8 @@
 package lifeline
 
 import (
+	"context"
+	"net/http"
 	"slices"
 
 	"go.uber.org/zap"
@@ -59,4 +61,32 @@ func hostsOf(srv *caddyhttp.Server) []string {
 		}
 	}
 	return hosts
+}
+
+// servedHosts answers which hosts lead to the route that is being provisioned; nil:
+// all do.
+func servedHosts(ctx caddy.Context) func(host string) bool {
+	srv, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if !ok {
+		return nil
+	}
+	var matchers []caddyhttp.MatchHost
+	sets := currentRoute(srv).MatcherSets
+	for _, set := range sets {
+		for _, m := range set {
+			if match, ok := m.(*caddyhttp.MatchHost); ok {
+				matchers = append(matchers, *match)
+			}
+		}
+	}
+	if len(matchers) < len(sets) || len(sets) == 0 {
+		return nil // a set without hosts is for all
+	}
+	return func(host string) bool {
+		r := (&http.Request{Host: host}).WithContext(context.WithValue(context.Background(), caddy.ReplacerCtxKey, caddy.NewReplacer()))
+		return slices.ContainsFunc(matchers, func(m caddyhttp.MatchHost) bool {
+			ok, err := m.MatchWithError(r)
+			return ok && err == nil
+		})
+	}
 }

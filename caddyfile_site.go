@@ -17,6 +17,7 @@ import (
 //	    anonymous read [write]
 //	    origins   <origin...>
 //	    poll_rate <n> <interval>
+//	    compression
 //	    breaker_admin <user...>
 //	    dashboard
 //	}
@@ -67,6 +68,9 @@ func (h *Handler) parseOption(d *caddyfile.Dispenser, seen once) error {
 		return h.parseAnonymous(d)
 	case "poll_rate":
 		return h.parsePollRate(d)
+	case "compression":
+		h.Compression = true
+		return noMore(d)
 	case "dashboard":
 		h.Dashboard = true
 		return noMore(d)

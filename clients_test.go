@@ -89,7 +89,10 @@ func (s *server) dial(header http.Header) *socket {
 func (s *server) tryDial(header http.Header, protocols ...string) (*socket, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	dialer := ws.Dialer{Header: ws.HandshakeHeaderHTTP(header), Protocols: protocols}
+	dialer := ws.Dialer{Host: header.Get("Host"), Protocols: protocols}
+	header = header.Clone()
+	header.Del("Host")
+	dialer.Header = ws.HandshakeHeaderHTTP(header)
 	conn, early, _, err := dialer.Dial(ctx, "ws://localhost:"+s.port+"/ws")
 	if err != nil {
 		return nil, err
@@ -202,10 +205,8 @@ func (s *server) follow(session string, query url.Values, headers ...string) *st
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		req.Header.Set(name, value)
-	}
+	req.Header = headersOf(headers)
+	req.Host = req.Header.Get("Host")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		s.t.Fatal(err)

@@ -50,6 +50,10 @@ type Handler struct {
 	// 5 s.
 	PollRate *PollRate `json:"poll_rate,omitempty"`
 
+	// Send events compressed to WebSocket clients who offer that (RFC 7692). Each
+	// event is compressed once for all of them.
+	Compression bool `json:"compression,omitempty"`
+
 	// The users who may reset, trip, hold and release the hub's circuit breakers at
 	// `/api/health/circuit-breakers/{breaker}/{operation}`; `*` is every
 	// authenticated user. Default: nobody.
@@ -99,6 +103,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		h.page = http.StripPrefix("/lifeline/", web.Handler())
 	}
 	h.warnIfOpenButClosed(ctx)
+	h.warnIfForgeable(ctx)
 	h.closeAtExit(ctx)
 	return nil
 }
@@ -121,7 +126,8 @@ func (h *Handler) provisionSite(ctx caddy.Context) error {
 			AnonymousRead: h.AnonymousRead, AnonymousWrite: h.AnonymousWrite,
 			Configured: h.hasAccessLine(), Authentication: authentication(ctx, h.User),
 		},
-		ClientIP: clientIP, Limiter: h.rt.polls, Logger: h.logger,
+		ClientIP: clientIP, Serves: servedHosts(ctx), Limiter: h.rt.polls, Logger: h.logger,
+		Compression: h.Compression,
 	}
 	if h.PollRate != nil {
 		h.site.PollRate = events.Rate{N: h.PollRate.Count, Per: time.Duration(h.PollRate.Interval)}

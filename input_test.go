@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gobwas/ws"
 )
@@ -57,19 +56,6 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-func TestForeignPageOnTheWebSocket(t *testing.T) {
-	s := start(t, site("lifeline {\n storage memory\n}", ""))
-	c := s.dial(http.Header{"Origin": {"https://evil.example"}})
-	select {
-	case <-c.closed:
-	case <-time.After(patience):
-		t.Fatal("a foreign page's WebSocket stays open")
-	}
-	if c.code != 4403 || len(c.frames) > 0 {
-		t.Errorf("closed with %d after %d frames", c.code, len(c.frames))
-	}
-}
-
 func TestAccess(t *testing.T) {
 	t.Setenv("HUB_KEY", "from-the-environment")
 	s := start(t, site("lifeline {\n storage memory\n}", "api_key first {env.HUB_KEY}\nanonymous read\norigins https://app.example"))
@@ -102,22 +88,6 @@ func TestAccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.subscribe(t, "s", "")
-}
-
-func TestBasicAuthLetsIn(t *testing.T) {
-	hash, code := newServer(t).caddy("hash-password", "--plaintext", "secret", "--bcrypt-cost", "4")
-	if code != 0 {
-		t.Fatal(hash)
-	}
-	s := start(t, strings.Replace(site("lifeline {\n storage memory\n}", ""), "http://localhost:PORT {\n",
-		"http://localhost:PORT {\nbasic_auth /api/* {\nalice "+strings.TrimSpace(hash)+"\n}\n", 1))
-	forwarded := "X-Forwarded-For: 192.0.2.1" // so that being local does not help
-	if a := s.get("/api/events/s", forwarded); a.status != http.StatusUnauthorized {
-		t.Errorf("nobody: %v", a)
-	}
-	if a := s.get("/api/events/s", forwarded, "Authorization: Basic YWxpY2U6c2VjcmV0"); a.status != http.StatusOK {
-		t.Errorf("alice: %v", a)
-	}
 }
 
 // TestCaddyfileErrors: bad configurations are refused with file, line and reason.

@@ -160,56 +160,6 @@ func TestValidateBesideTheRunningServer(t *testing.T) {
 	}
 }
 
-func TestReloadClosesWhomItNoLongerAdmits(t *testing.T) {
-	s := start(t, site("lifeline {\n storage memory\n}", "api_key old-key kept-key"))
-	old := s.dial(http.Header{"Authorization": {"Bearer old-key"}})
-	kept := s.dial(http.Header{"Authorization": {"Bearer kept-key"}})
-	old.subscribe(t, "s", "")
-	kept.subscribe(t, "s", "")
-	if out, code := s.reload(site("lifeline {\n storage memory\n}", "api_key kept-key")); code != 0 {
-		t.Fatalf("reload: %s", out)
-	}
-	select {
-	case <-old.closed:
-	case <-time.After(patience):
-		t.Fatal("the connection of a revoked key stays open")
-	}
-	if old.code != 4401 {
-		t.Errorf("close code %d", old.code)
-	}
-	s.post(stepEvent("s", "one", 1), "Authorization: Bearer kept-key")
-	kept.waitFor(t, 1)
-}
-
-// TestReloadJudgesUsersAgain: a user's connection counts only where users are still
-// authenticated in the same way.
-func TestReloadJudgesUsersAgain(t *testing.T) {
-	byHeader := "user {http.request.header.Remote-User}"
-	s := start(t, site("lifeline {\n storage memory\n}", byHeader))
-	alice := s.dial(http.Header{"Remote-User": {"alice"}})
-	alice.subscribe(t, "s", "")
-	st := s.follow("s", nil, "Remote-User: alice")
-	if out, code := s.reload(site("lifeline {\n storage memory\n}", byHeader+"\npoll_rate 2 1s")); code != 0 {
-		t.Fatalf("reload: %s", out)
-	}
-	s.post(stepEvent("s", "one", 1), "Remote-User: alice")
-	alice.waitFor(t, 1)
-	st.waitFor(t, 1)
-	if out, code := s.reload(site("lifeline {\n storage memory\n}", "api_key k")); code != 0 {
-		t.Fatalf("reload: %s", out)
-	}
-	for _, closed := range []chan struct{}{alice.closed, st.ended} {
-		select {
-		case <-closed:
-		case <-time.After(patience):
-			t.Fatal("a connection stays open whose user is no longer one")
-		}
-	}
-	if alice.code != 4401 {
-		t.Errorf("close code %d", alice.code)
-	}
-}
-
 // TestReloadJudgesAccountsAgain does the same with Caddy's own accounts.
 func TestReloadJudgesAccountsAgain(t *testing.T) {
 	hash, code := newServer(t).caddy("hash-password", "--plaintext", "secret", "--bcrypt-cost", "4")

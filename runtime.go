@@ -248,7 +248,7 @@ func (rt *runtime) readmit() {
 func admit(sites []*events.Site, p events.Peer) (all events.Grant, code int, reason string) {
 	code, reason = events.CloseForbidden, "no site serves this hub any more"
 	for _, s := range sites {
-		g, refusal := s.Admit(p, false)
+		g, refusal := s.Readmit(p)
 		switch {
 		case refusal == nil:
 			all.Peer, all.Read = p, true

@@ -50,9 +50,11 @@ type server struct {
 	admin string
 	port  string
 	env   []string
-	cmd   *exec.Cmd
-	log   *logBuffer
-	done  chan struct{} // closed when the process has ended
+	// client makes the requests; nil: http.DefaultClient
+	client *http.Client
+	cmd    *exec.Cmd
+	log    *logBuffer
+	done   chan struct{} // closed when the process has ended
 }
 
 // logBuffer keeps what the server logs.
@@ -274,7 +276,11 @@ func (s *server) try(method, path, body string, headers ...string) (answer, erro
 		}
 		req.Header.Set(name, value)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := s.client
+	if client == nil {
+		client = http.DefaultClient
+	}
+	resp, err := client.Do(req)
 	if err != nil {
 		return answer{}, err
 	}

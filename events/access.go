@@ -141,6 +141,16 @@ func (s *Site) Admit(p Peer, write bool) (Grant, *Refusal) {
 	return Grant{Peer: p, Read: true, Write: a.write}, nil
 }
 
+// Readmit is Admit for the reader of a connection that may have come by another site,
+// which need not be there any more. What followed from the host that it was sent to,
+// being local or of that host's own page, counts only where this site serves the host.
+func (s *Site) Readmit(p Peer) (Grant, *Refusal) {
+	if s.Serves != nil && !s.Serves(p.Host) {
+		p.Local, p.Foreign = false, p.Foreign || p.HasOrigin
+	}
+	return s.Admit(p, false)
+}
+
 func unauthenticated(reason string, bearer bool) *Refusal {
 	return &Refusal{
 		Status: http.StatusUnauthorized, Code: CloseUnauthenticated,
@@ -152,19 +162,23 @@ func writeRefusal(w http.ResponseWriter, refusal *Refusal) {
 	if refusal.bearer {
 		w.Header().Set("Www-Authenticate", "Bearer")
 	}
-	e := apiError{Error: "authentication required", Message: refusal.Reason}
+	writeError(w, refusal.Status, refusal.problem())
+}
+
+// problem is the body of the answer.
+func (refusal *Refusal) problem() apiError {
 	switch {
 	case refusal.Reason == onlyLocal:
-		e = apiError{Error: onlyLocal}
+		return apiError{Error: onlyLocal}
 	case refusal.Status == http.StatusForbidden:
-		e.Error = "forbidden"
+		return apiError{Error: "forbidden", Message: refusal.Reason}
 	}
-	writeError(w, refusal.Status, e)
+	return apiError{Error: "authentication required", Message: refusal.Reason}
 }
 
 // peer reads who stands behind a request.
 func (s *Site) peer(r *http.Request) Peer {
-	p := Peer{IP: s.clientIP(r), Key: presentedKey(r), Local: isLocal(r)}
+	p := Peer{IP: s.clientIP(r), Key: presentedKey(r), Local: isLocal(r), Host: r.Host}
 	if s.Access.User != nil {
 		p.User, p.UserBy = s.Access.User(r), s.Access.Authentication
 	}

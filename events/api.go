@@ -89,6 +89,8 @@ type Peer struct {
 	Key    string // the API key that was presented; "": none
 	// Local: loopback address or unix socket, loopback Host, no forwarding header.
 	Local bool
+	// Host is what the request was sent to, as its Host header says.
+	Host string
 	// Origin is the request's Origin header; Foreign reports that it is not the
 	// site's own (or that Sec-Fetch-Site says cross-site).
 	Origin  string

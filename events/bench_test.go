@@ -42,8 +42,7 @@ func BenchmarkPublish(b *testing.B) {
 func BenchmarkFanOut(b *testing.B) {
 	h := benchHub(b)
 	for range 1000 {
-		c := newWSConn(h, discard{}, nil, Peer{})
-		c.grant(Grant{All: true, Read: true})
+		c := newWSConn(h, discard{}, nil, Grant{All: true, Read: true})
 		c.follow(testSession, nil)
 		b.Cleanup(c.unsubscribeAll)
 	}

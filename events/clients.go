@@ -28,6 +28,6 @@ func (h *Hub) Clients(session string) []Client {
 	return clients
 }
 
-func (c *wsConn) client() Client { return Client{ID: c.id, User: c.peer.User} }
+func (c *wsConn) client() Client { return Client{ID: c.id, User: c.identity().User} }
 
 func (st *stream) client() Client { return Client{User: st.peer.User, Stream: true} }

@@ -67,6 +67,7 @@ type encoding uint8
 
 const (
 	encodeWebSocket encoding = iota
+	encodeDeflated           // the same compressed, where it is shared
 	encodeStream
 	encodeNamedStream // with an event field
 	encodings
@@ -75,6 +76,12 @@ const (
 // shared is the delivery's bytes for live subscribers whose cursor is cursor.
 // The topic's mu is held.
 func (d *delivery) shared(e encoding, session []byte, cursor storage.Cursor) []byte {
+	if d.frames[e] == nil && e == encodeDeflated && d.notice == noNotice {
+		d.frames[e] = deflated(appendEvent(nil, session, d, cursor.String()))
+	}
+	if d.frames[e] == nil && e == encodeDeflated {
+		d.frames[e] = d.shared(encodeWebSocket, session, cursor)
+	}
 	if d.frames[e] == nil {
 		size := len(d.data) + len(session) + frameOverhead
 		d.frames[e] = appendDelivery(make([]byte, 0, size), e, session, d, cursor.String())
@@ -88,7 +95,7 @@ const frameOverhead = 200
 // appendDelivery appends d as it is sent to a subscriber of session, which is
 // quoted as JSON.
 func appendDelivery(b []byte, e encoding, session []byte, d *delivery, cursor string) []byte {
-	if e == encodeWebSocket {
+	if e <= encodeDeflated {
 		start := len(b)
 		b = append(b, make([]byte, maxHeader)...)
 		if d.notice != noNotice {
@@ -125,7 +132,7 @@ func appendEvent(b, session []byte, d *delivery, cursor string) []byte {
 		b = append(b, '"')
 	}
 	b = append(b, `,"receivedAt":"`...)
-	b = d.received.UTC().AppendFormat(b, receivedTime)
+	b = appendReceived(b, d.received)
 	b = append(b, '"')
 	if d.pending {
 		b = append(b, `,"pending":true`...)

@@ -40,6 +40,7 @@ type Hub struct {
 	broadcasts  broadcaster
 	replays     gate // replays that read from storage
 	longPolls   longPolls
+	waiting     waitingRequests
 	fills       gate // topics that do
 	owners      owners
 	rechecking  atomic.Bool // recheck is at work
@@ -320,14 +321,17 @@ func (h *Hub) rejudge(m member, j judge) (changed bool) {
 		m.end(code, reason, true)
 		return false
 	}
-	changed = g != m.granted()
-	m.grant(g)
+	g.Peer = m.identity()
+	if changed = g != m.granted(); changed {
+		m.grant(g)
+	}
 	return changed
 }
 
 // Readmit judges every connection again, after a reload. admit answers what its
 // client may do from now on, and the code with which it is to be closed, 4401 or
-// 4403, or 0; a stream just ends.
+// 4403, or 0; a stream just ends,
+// and a request that waits is answered 401 or 403.
 //
 // Connections that come later are judged by it too: at a reload the old server may
 // let one in by the old settings just after.
@@ -335,7 +339,7 @@ func (h *Hub) Readmit(admit func(Peer) (g Grant, code int, reason string)) {
 	j := judge(admit)
 	h.judge.Store(&j)
 	changed := false
-	for _, m := range h.connections.all() {
+	for _, m := range append(h.connections.all(), h.waiting.list()...) {
 		changed = h.rejudge(m, j) || changed
 	}
 	if changed { // who saw all sessions may not see them any longer

@@ -91,6 +91,8 @@ func (c *call) awaitInput(session string, most int, wait time.Duration) ([]stora
 		}}
 	}
 	defer c.hub.arrivals.leave(session)
+	waiting, held, release := c.hub.hold(c.ctx(), c.grant)
+	defer release()
 	over := time.NewTimer(wait)
 	defer over.Stop()
 	look := time.NewTicker(inputInterval)
@@ -98,6 +100,9 @@ func (c *call) awaitInput(session string, most int, wait time.Duration) ([]stora
 	for {
 		// First the signal, then the queue: what arrives in between is signalled.
 		arrived := c.hub.arrivals.next(session)
+		if err := c.hub.stillMay(waiting, held, session, useWrite); err != nil {
+			return nil, err
+		}
 		inputs, err := c.store().TakeInput(c.ctx(), session, most)
 		if err != nil || len(inputs) > 0 {
 			return inputs, err //nolint:wrapcheck // says itself what it is about
@@ -109,8 +114,8 @@ func (c *call) awaitInput(session string, most int, wait time.Duration) ([]stora
 			return nil, nil
 		case <-c.hub.ctx.Done():
 			return nil, nil // the client comes again, to whoever serves then
-		case <-c.ctx().Done():
-			return nil, context.Cause(c.ctx())
+		case <-waiting.Done():
+			return nil, context.Cause(waiting)
 		}
 	}
 }

@@ -48,7 +48,7 @@ func (h *Hub) register(parent context.Context, session string, s *subscriber) (c
 	s.topic = t
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	s.index = len(t.subs)
+	s.index, s.slot = len(t.subs), -1
 	t.subs = append(t.subs, s)
 	if t.known && s.since == nil {
 		s.startLive()

@@ -271,7 +271,7 @@ func TestLimitOfAQueue(t *testing.T) {
 	h := newTestHub(t, newMemory(t), limits(Limits{MaxQueueFrames: 1}))
 	sock, client := net.Pipe() // a write waits until it is read
 	defer client.Close()
-	c := newWSConn(h, sock, nil, Peer{})
+	c := newWSConn(h, sock, nil, Grant{})
 	for range 4 { // one on its way, one that waits, and what does not fit
 		c.out.push(barePong)
 	}

@@ -151,8 +151,8 @@ func (h *Hub) followOnce(ctx context.Context, session string, ended <-chan struc
 }
 
 // longPoll answers a poll that waits until something has arrived.
-func (s *Site) longPoll(w http.ResponseWriter, r *http.Request, session string, q pollQuery, p Peer) {
-	key := longPollKey{newPollClient(s.who(p), p.IP), session}
+func (s *Site) longPoll(w http.ResponseWriter, r *http.Request, session string, q pollQuery, g Grant) {
+	key := longPollKey{newPollClient(s.who(g.Peer), g.Peer.IP), session}
 	flight, err := s.Hub.longPolls.enter(key, s.Hub.Limits().MaxPolls)
 	if err != nil {
 		s.Hub.meet(LimitPolls)
@@ -163,7 +163,9 @@ func (s *Site) longPoll(w http.ResponseWriter, r *http.Request, session string, 
 		return
 	}
 	defer s.Hub.longPolls.leave(key, flight)
-	ctx, cancel := context.WithTimeout(r.Context(), q.wait)
+	waiting, held, release := s.Hub.hold(r.Context(), g)
+	defer release()
+	ctx, cancel := context.WithTimeout(waiting, q.wait)
 	defer cancel()
 	var page filtered
 	s.Hub.follow(ctx, session, flight.replaced, func() bool {
@@ -176,6 +178,10 @@ func (s *Site) longPoll(w http.ResponseWriter, r *http.Request, session string, 
 	})
 	if err != nil {
 		s.writeStorageError(w, r, err)
+		return
+	}
+	if err := s.Hub.stillMay(waiting, held, session, useRead); err != nil {
+		s.writeFailure(w, r, err)
 		return
 	}
 	s.writePoll(w, r, session, q, page)

@@ -1,8 +1,10 @@
 package events
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 )
 
@@ -16,6 +18,9 @@ type outbox struct {
 	wake func()
 	// full is called once, in a goroutine of its own, when something did not fit.
 	full func()
+	// direct is a connection that can be written to without waiting; nil: it is left
+	// to the writer.
+	direct direct
 
 	maxBytes  int64
 	maxFrames int
@@ -28,6 +33,12 @@ type outbox struct {
 	state   outboxState
 	room    chan struct{} // closed when the queue shrinks or state changes; nil: nobody waits
 	idle    chan struct{} // closed when writing ends; nil: nobody waits
+}
+
+// direct writes what the connection takes at once. After an error the connection
+// is at its end.
+type direct interface {
+	tryWrite(a *attempt, b []byte) (n int, err error)
 }
 
 // chunk is some whole frames in a row. Its bytes may be shared with other
@@ -53,27 +64,105 @@ var errConnectionEnded = errors.New("the connection has ended")
 func (o *outbox) push(b []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.fitsLocked() {
+		o.addLocked(chunk{b, 1})
+	}
+}
+
+// hand is push for frames that somebody will soon flush.
+func (o *outbox) hand(c chunk) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.fitsLocked() {
+		o.queueLocked(c)
+	}
+}
+
+func (o *outbox) fitsLocked() bool {
 	if o.state != outboxOpen {
-		return
+		return false
 	}
 	// The test is on what waits, without b: a single event may be as large as
 	// the whole queue, and its reader is not slow for that.
 	if o.bytes >= o.maxBytes || o.frames >= o.maxFrames {
 		o.stopLocked(outboxFull)
 		go o.full()
-		return
+		return false
 	}
-	o.addLocked(chunk{b, 1})
+	return true
 }
 
 func (o *outbox) addLocked(c chunk) {
+	o.queueLocked(c)
+	o.kickLocked()
+}
+
+func (o *outbox) queueLocked(c chunk) {
 	o.queue = append(o.queue, c)
 	o.bytes += int64(len(c.b))
 	o.frames += c.frames
+}
+
+// kick starts the writer if something is queued that nobody is writing.
+func (o *outbox) kick() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.queue) > 0 {
+		o.kickLocked()
+	}
+}
+
+func (o *outbox) kickLocked() {
 	if !o.writing {
 		o.writing = true
 		o.wake()
 	}
+}
+
+// flush writes what is queued: at once what the connection takes, and the rest by
+// the writer.
+func (o *outbox) flush(a *attempt) {
+	o.mu.Lock()
+	if o.writing || len(o.queue) == 0 || o.direct == nil {
+		if len(o.queue) > 0 {
+			o.kickLocked()
+		}
+		o.mu.Unlock()
+		return
+	}
+	o.writing = true
+	o.mu.Unlock()
+	for {
+		b, _ := o.take(a.buf)
+		if b == nil {
+			return
+		}
+		n, err := o.direct.tryWrite(a, b)
+		if err != nil {
+			o.kill()
+			continue
+		}
+		if n < len(b) {
+			rest := b[n:]
+			if a.joined(b) {
+				rest = bytes.Clone(rest)
+			}
+			o.putBack(rest)
+			return
+		}
+	}
+}
+
+// putBack queues what the connection has not taken before all else, and has the
+// writer go on.
+func (o *outbox) putBack(rest []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state != outboxDead {
+		o.queue = slices.Insert(o.queue, 0, chunk{b: rest})
+		o.bytes += int64(len(rest))
+	}
+	o.wake()
 }
 
 // pushWait queues frames once at most half of the queue is taken, so that live

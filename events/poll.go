@@ -13,7 +13,7 @@ const pollTail = 10
 
 // poll answers GET /api/events/poll/:sessionId. What is wrong with a request is
 // said before anything of the poll rate is spent.
-func (s *Site) poll(w http.ResponseWriter, r *http.Request, session string, q query, p Peer) {
+func (s *Site) poll(w http.ResponseWriter, r *http.Request, session string, q query, g Grant) {
 	limit := pollTail
 	if q.values.Get("since") != "" {
 		limit = storage.DefaultPage
@@ -25,10 +25,10 @@ func (s *Site) poll(w http.ResponseWriter, r *http.Request, session string, q qu
 		return
 	}
 	if pq.wait > 0 && r.Method != http.MethodHead {
-		s.longPoll(w, r, session, pq, p)
+		s.longPoll(w, r, session, pq, g)
 		return
 	}
-	client := newPollClient(s.who(p), p.IP)
+	client := newPollClient(s.who(g.Peer), g.Peer.IP)
 	if wait, err := s.Limiter.take(client, session, s.PollRate); err != nil {
 		s.writePollRefusal(w, err, apiError{RetryAfter: retryAfter(wait)})
 		return

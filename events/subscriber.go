@@ -62,6 +62,7 @@ type subscriber struct {
 
 	// What follows is guarded by topic.mu.
 	index    int // in topic.subs; -1: removed
+	slot     int // in topic.sharers; -1: not there
 	mode     subscriberMode
 	cursor   storage.Cursor              // in modeOwn
 	seen     map[storage.Producer]uint64 // in modeOwn: numbers its replay has shown
@@ -86,6 +87,12 @@ func (s *subscriber) setMode(m subscriberMode) {
 		s.topic.personal++
 	}
 	s.mode = m
+	switch shares := m == modeShared && s.told == nil; {
+	case shares && s.slot < 0:
+		s.topic.share(s)
+	case !shares && s.slot >= 0:
+		s.topic.unshare(s)
+	}
 	if m != modeOwn {
 		s.seen, s.degraded, s.withheld = nil, false, false
 	}
@@ -114,6 +121,7 @@ func (s *subscriber) confirmAgain() {
 	case s.mode == modeOwn, s.mode == modeJoining && s.cursor.Epoch != 0: // a repeated replay
 		s.sink.confirm(s, confirmation{cursor: s.cursor})
 	case s.mode == modeShared:
+		t.handOut() // the events up to the cursor come first
 		s.sink.confirm(s, confirmation{cursor: t.cursor})
 	}
 }
@@ -122,9 +130,12 @@ func (s *subscriber) confirmAgain() {
 // subscribers had it before, while it was pending.
 func (s *subscriber) take(d *delivery, silent bool) {
 	switch s.mode {
-	case modeShared:
+	case modeShared: // he was told of events before he subscribed
 		if !silent && !s.wasTold(d) {
 			s.push(d.shared(s.enc, s.topic.quoted, s.topic.cursor))
+		}
+		if s.forget(d); s.told == nil {
+			s.topic.share(s)
 		}
 	case modeOwn:
 		s.takeOwn(d)
@@ -246,4 +257,17 @@ func (s *subscriber) wasTold(d *delivery) bool {
 		}
 		return !d.pending && d.epoch == o.epoch && d.pos == o.pos
 	})
+}
+
+// forget drops the events that he was told and that lie behind d.
+func (s *subscriber) forget(d *delivery) {
+	s.told = slices.DeleteFunc(s.told, func(o *delivery) bool {
+		if o.link.Number != 0 && o.link.Producer == d.link.Producer {
+			return o.link.Number <= d.link.Number
+		}
+		return !o.pending && !d.pending && o.epoch == d.epoch && o.pos.Micros <= d.pos.Micros
+	})
+	if len(s.told) == 0 {
+		s.told = nil
+	}
 }

@@ -14,16 +14,24 @@ func newTasks() *tasks { return &tasks{done: make(chan struct{})} }
 
 // run starts fn in a goroutine, unless the tasks are closed.
 func (t *tasks) run(fn func()) bool {
+	if !t.begin() {
+		return false
+	}
+	go func() {
+		defer t.end()
+		fn()
+	}()
+	return true
+}
+
+// begin counts a task that goes from goroutine to goroutine, until end.
+func (t *tasks) begin() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed {
 		return false
 	}
 	t.n++
-	go func() {
-		defer t.end()
-		fn()
-	}()
 	return true
 }
 

@@ -43,6 +43,14 @@ type topic struct {
 	subs     []*subscriber
 	personal int             // subscribers that are neither joining nor shared
 	sent     [transports]int // pushed and not counted yet
+
+	// See pump.go.
+	sharers []*subscriber // those of subs who get the topic's frames
+	bursts  [encodings]burst
+	handed  bool            // something is queued for sharers and not yet flushed
+	pumping bool            // the pump is at work
+	targets []*outbox       // of sharers; nil: they have changed. Never written to
+	sharing [transports]int // how many of sharers there are by transport
 }
 
 // held is an entry that waits for the ones before it.
@@ -186,8 +194,18 @@ func (t *topic) advance(d *delivery) {
 
 // deliver hands d to every subscriber, each according to its state.
 func (t *topic) deliver(d *delivery, silent bool) {
-	for _, s := range t.subs {
-		s.take(d, silent)
+	if len(t.sharers) > 0 && !silent {
+		t.collect(d)
+		for via, n := range t.sharing {
+			t.sent[via] += n
+		}
+	}
+	if len(t.sharers) < len(t.subs) {
+		for _, s := range t.subs {
+			if s.slot < 0 {
+				s.take(d, silent)
+			}
+		}
 	}
 	t.tally(d)
 	if t.personal > 0 {

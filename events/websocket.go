@@ -27,11 +27,19 @@ const subprotocol = "lifeline.v1"
 
 // ServeWebSocket opens a WebSocket for a peer who may read. Where the connection
 // is the bare one it returns at once; where somebody has wrapped it, to count
-// its bytes for instance, only after its end.
-func (h *Hub) ServeWebSocket(w http.ResponseWriter, r *http.Request, g Grant) {
+// its bytes for instance, only after its end. With compress, events go compressed
+// to clients who offer that (RFC 7692).
+func (h *Hub) ServeWebSocket(w http.ResponseWriter, r *http.Request, g Grant, compress bool) {
 	answer, ok := checkHandshake(w, r)
 	if !ok {
 		return
+	}
+	extension := ""
+	if compress {
+		extension = agreeToDeflate(r.Header)
+	}
+	if extension != "" {
+		answer.Set("Sec-WebSocket-Extensions", extension)
 	}
 	if err := h.reserve(g.Peer); err != nil {
 		h.refuseBusy(w, r, answer, g.Peer, err)
@@ -42,8 +50,10 @@ func (h *Hub) ServeWebSocket(w http.ResponseWriter, r *http.Request, g Grant) {
 		h.connections.release(g.Peer)
 		return
 	}
-	c := newWSConn(h, sock, rest, g.Peer)
-	c.grant(g)
+	c := newWSConn(h, sock, rest, g)
+	if extension != "" {
+		c.reader.deflate, c.enc = true, encodeDeflated
+	}
 	c.hello()
 	h.serveSocket(c)
 }
@@ -65,22 +75,22 @@ func (h *Hub) RefuseWebSocket(w http.ResponseWriter, r *http.Request, p Peer, co
 		h.connections.release(p)
 		return
 	}
-	c := newWSConn(h, sock, rest, p)
+	c := newWSConn(h, sock, rest, Grant{Peer: p})
 	c.end(code, reason, true)
 	h.serveSocket(c)
 }
 
 func (h *Hub) serveSocket(c *wsConn) {
 	h.enroll(c)
-	switch c.sock.(type) {
-	case *net.TCPConn, *net.UnixConn, *tls.Conn:
-		// Nobody else looks at the connection: its reader needs a small goroutine,
-		// not the one of the HTTP server with all that hangs on it.
-		if h.tasks.run(c.serve) {
-			return
-		}
+	// Where nobody else looks at the connection, its reader needs a small goroutine,
+	// not the one of the HTTP server with all that hangs on it.
+	_, encrypted := c.sock.(*tls.Conn)
+	if (encrypted || c.raw != nil) && h.tasks.begin() {
+		go c.serve(h.tasks.end)
+		return
 	}
-	c.serve()
+	c.reader.silent = nil
+	c.serve(func() {})
 }
 
 // busyRetry is after how many seconds a client who met a limit on connections
@@ -98,9 +108,10 @@ func (h *Hub) refuseBusy(w http.ResponseWriter, r *http.Request, answer http.Hea
 	if err != nil {
 		return
 	}
-	c := newWSConn(h, sock, rest, p)
+	c := newWSConn(h, sock, rest, Grant{Peer: p})
 	c.end(closeLimit, retryReason(busyRetry), true)
-	c.readAll()
+	c.reader.silent = nil
+	c.cleanUp(c.readMessages())
 }
 
 func writeBusy(w http.ResponseWriter, err error) {

@@ -37,7 +37,7 @@ func serveHub(h *Hub, w http.ResponseWriter, r *http.Request) {
 	p.IP, _ = netip.ParseAddr(q.Get("ip"))
 	switch r.URL.Path {
 	case "/ws":
-		h.ServeWebSocket(w, r, Grant{Peer: p, Read: true, Write: true, All: p.User == ""})
+		h.ServeWebSocket(w, r, Grant{Peer: p, Read: true, Write: true, All: p.User == ""}, q.Has("compress"))
 	case "/refused":
 		h.RefuseWebSocket(w, r, p, CloseForbidden, "not you")
 	default:

@@ -227,11 +227,9 @@ func FuzzWSMessage(f *testing.F) {
 	}
 	h := newTestHub(f, newMemory(f))
 	f.Fuzz(func(t *testing.T, message []byte) {
-		c := newWSConn(h, discard{}, nil, Peer{})
+		c := newWSConn(h, discard{}, nil, Grant{})
 		c.handle(message)
 		c.unsubscribeAll()
-		c.cancel()
-		c.abort()
-		c.out.wait()
+		c.cleanUp(nil)
 	})
 }

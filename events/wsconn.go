@@ -9,6 +9,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,12 +20,14 @@ import (
 type wsConn struct {
 	hub    *Hub
 	sock   socket
-	reader *frameReader
-	peer   Peer
+	raw    syscall.RawConn // of sock, where it can be written to without waiting
+	source lazyReader      // from raw
+	reader frameReader
 	may    atomic.Pointer[Grant] // see grant
 	id     string
+	enc    encoding // of what it shares with others
 	out    outbox
-	// ctx ends with the connection.
+	// What follows exists once it is needed. ctx ends with the connection.
 	ctx     context.Context //nolint:containedctx // its subscriptions are the connection's
 	cancel  context.CancelFunc
 	replays chan struct{} // holds one place
@@ -41,15 +44,13 @@ type wsConn struct {
 	visited uint64 // of the last one that the connection was visited for
 }
 
-func newWSConn(h *Hub, sock socket, early []byte, p Peer) *wsConn {
+func newWSConn(h *Hub, sock socket, early []byte, g Grant) *wsConn {
 	l := h.Limits()
 	c := &wsConn{
-		hub: h, sock: sock, reader: newFrameReader(sock, early), peer: p, id: newClientID(),
-		replays: make(chan struct{}, 1),
-		bucket:  bucket{tokens: float64(l.MessageRate)},
+		hub: h, sock: sock, id: newClientID(),
+		bucket: bucket{tokens: float64(l.MessageRate)},
 	}
-	c.grant(Grant{Peer: p})
-	c.ctx, c.cancel = context.WithCancel(h.ctx)
+	c.grant(g)
 	c.out = outbox{
 		maxBytes: l.MaxQueueBytes, maxFrames: l.MaxQueueFrames,
 		wake: func() { go c.write() },
@@ -58,6 +59,13 @@ func newWSConn(h *Hub, sock socket, early []byte, p Peer) *wsConn {
 			h.log.Debug("slow consumer", zap.String("client", c.id))
 			c.end(closeSlow, "slow consumer", true)
 		},
+	}
+	if c.raw = rawSocket(sock); c.raw != nil {
+		c.out.direct = c
+		c.source.init(c.raw, early)
+		c.reader.src, c.reader.silent = &c.source, c.source.silent
+	} else {
+		c.reader.src = buffered(sock, early)
 	}
 	c.reader.control = c.control
 	c.reader.touch = func() { c.received.Store(h.now().UnixNano()) }
@@ -78,21 +86,36 @@ func newClientID() string {
 	return hex.EncodeToString(b[:])
 }
 
-func (c *wsConn) identity() Peer { return c.peer }
+func (c *wsConn) identity() Peer { return c.granted().Peer }
 
 func (c *wsConn) granted() Grant { return *c.may.Load() }
 
 func (c *wsConn) grant(g Grant) { c.may.Store(&g) }
 
-// serve reads until the connection ends, and then cleans up.
-func (c *wsConn) serve() {
-	defer c.hub.connections.remove(c)
-	c.readAll()
+// serve reads until the connection ends, cleans up and calls done. It returns early
+// when the client is silent; then a goroutine that waits goes on with it.
+func (c *wsConn) serve(done func()) {
+	err := c.readMessages()
+	if errors.Is(err, errSilent) {
+		go c.await(done)
+		return
+	}
+	c.cleanUp(err)
+	c.hub.connections.remove(c)
+	done()
 }
 
-func (c *wsConn) readAll() {
-	err := c.readMessages()
-	c.cancel()
+// await goes on once there is something to read.
+func (c *wsConn) await(done func()) {
+	c.source.await()
+	c.serve(done)
+}
+
+// cleanUp ends the connection after err.
+func (c *wsConn) cleanUp(err error) {
+	if c.cancel != nil {
+		c.cancel()
+	}
 	c.unsubscribeAll()
 	if closing, ok := errors.AsType[*closeError](err); ok {
 		c.end(closing.code, closing.reason, false)
@@ -105,6 +128,15 @@ func (c *wsConn) readAll() {
 	}
 	c.abort()
 	c.out.wait()
+}
+
+// context is that of the connection's subscriptions and calls. Only its reader
+// may ask.
+func (c *wsConn) context() context.Context {
+	if c.ctx == nil {
+		c.ctx, c.cancel = context.WithCancel(c.hub.ctx)
+	}
+	return c.ctx
 }
 
 func (c *wsConn) readMessages() error {
@@ -181,6 +213,17 @@ func (c *wsConn) write() {
 		}
 		c.sent.Store(c.hub.now().UnixNano())
 	}
+}
+
+// tryWrite implements direct.
+func (c *wsConn) tryWrite(a *attempt, b []byte) (int, error) {
+	n, err := a.write(c.raw, b)
+	if err != nil {
+		c.abort()
+		return n, err
+	}
+	c.sent.Store(c.hub.now().UnixNano())
+	return n, nil
 }
 
 // sweep sends what is due by the clock, and drops a peer that is gone.

@@ -176,7 +176,7 @@ func (c *wsConn) subscribe(m clientMessage) {
 
 // allowed reports whether the client may use a session; otherwise he is told.
 func (c *wsConn) allowed(session string, to use) bool {
-	ctx, cancel := context.WithTimeout(c.ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(c.context(), readTimeout)
 	defer cancel()
 	err := c.hub.authorize(ctx, c.granted(), session, to)
 	switch {
@@ -204,7 +204,7 @@ func (c *wsConn) input(m clientMessage) {
 	if !c.allowed(session, useAdd) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(c.ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(c.context(), readTimeout)
 	defer cancel()
 	_, err := c.hub.pushInput(ctx, session, m.Payload)
 	wrong, isWrong := errors.AsType[*storage.FieldError](err)
@@ -243,7 +243,10 @@ func (c *wsConn) follow(session string, since *storage.Cursor) {
 	case old != nil:
 		c.unsubscribe(session)
 	}
-	s := &subscriber{sink: c, out: &c.out, via: viaWebSocket, enc: encodeWebSocket, since: since, replays: c.replays}
+	if c.replays == nil {
+		c.replays = make(chan struct{}, 1)
+	}
+	s := &subscriber{sink: c, out: &c.out, via: viaWebSocket, enc: c.enc, since: since, replays: c.replays}
 	c.mu.Lock()
 	if c.subs == nil {
 		c.subs = make(map[string]*subscriber)
@@ -252,7 +255,7 @@ func (c *wsConn) follow(session string, since *storage.Cursor) {
 		s.told = c.hub.broadcasts.recent.between(session, c.born, c.visited, c.granted().All)
 	}
 	c.subs[session] = s
-	created := c.hub.register(c.ctx, session, s)
+	created := c.hub.register(c.context(), session, s)
 	c.mu.Unlock()
 	if !c.hub.follows(c.granted(), session) {
 		c.expelled(session)

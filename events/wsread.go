@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsflate"
 )
 
 // Close codes of the WebSocket protocol and of ours; see also
@@ -38,6 +39,10 @@ func (e *closeError) Error() string { return fmt.Sprintf("close %d: %s", e.code,
 // frameReader reads the messages of a client.
 type frameReader struct {
 	src io.Reader // what the client sends, buffered a little
+	// silent, where it is not nil, reports whether src has nothing at present.
+	silent func() bool
+	// deflate: messages may be compressed, see deflate.go.
+	deflate bool
 	// header is room for reading a frame's header without an allocation.
 	header [ws.MaxHeaderSize]byte
 	// control is called for each ping and pong; its payload is valid during the
@@ -50,23 +55,28 @@ type frameReader struct {
 // readBuffer is small, since every idle connection has one.
 const readBuffer = 512
 
-func newFrameReader(conn io.Reader, early []byte) *frameReader {
+// buffered reads early and then from conn.
+func buffered(conn io.Reader, early []byte) io.Reader {
 	if len(early) > 0 {
 		conn = io.MultiReader(bytes.NewReader(early), conn)
 	}
-	return &frameReader{src: bufio.NewReaderSize(conn, readBuffer)}
+	return bufio.NewReaderSize(conn, readBuffer)
 }
 
 // next answers the next whole text message, of at most limit bytes. Its error is
-// a *closeError, or that of the connection.
+// a *closeError, errSilent, or that of the connection.
 func (f *frameReader) next(limit int64) ([]byte, error) {
 	var message []byte
-	state := ws.StateServerSide
+	state, compressed := ws.StateServerSide, false
 	for {
-		h, err := f.readHeader(state)
+		if message == nil && state == ws.StateServerSide && f.silent != nil && f.silent() {
+			return nil, errSilent
+		}
+		h, first, err := f.readHeader(state)
 		if err != nil {
 			return nil, err
 		}
+		compressed = compressed || first
 		if h.OpCode.IsControl() {
 			if err := f.readControl(h); err != nil {
 				return nil, err
@@ -86,6 +96,11 @@ func (f *frameReader) next(limit int64) ([]byte, error) {
 			state = state.Set(ws.StateFragmented)
 			continue
 		}
+		if compressed {
+			if message, err = inflate(message, limit); err != nil {
+				return nil, err
+			}
+		}
 		if !utf8.Valid(message) {
 			return nil, &closeError{code: closeNotUTF8, reason: "the message is not UTF-8"}
 		}
@@ -93,21 +108,28 @@ func (f *frameReader) next(limit int64) ([]byte, error) {
 	}
 }
 
-func (f *frameReader) readHeader(state ws.State) (ws.Header, error) {
-	h, err := ws.ReadHeaderBuffer(f.src, f.header[:])
+// readHeader also answers whether a compressed message begins.
+func (f *frameReader) readHeader(state ws.State) (h ws.Header, compressed bool, err error) {
+	h, err = ws.ReadHeaderBuffer(f.src, f.header[:])
 	switch {
 	case errors.Is(err, ws.ErrHeaderLengthMSB):
-		return h, &closeError{code: closeProtocol, reason: err.Error()}
+		return h, false, &closeError{code: closeProtocol, reason: err.Error()}
 	case err != nil:
-		return h, err //nolint:wrapcheck // the connection's
+		return h, false, err //nolint:wrapcheck // the connection's
 	}
 	if f.touch != nil {
 		f.touch()
 	}
-	if err := ws.CheckHeader(h, state); err != nil {
-		return h, &closeError{code: closeProtocol, reason: err.Error()}
+	if f.deflate {
+		h, compressed, err = wsflate.UnsetBit(h)
 	}
-	return h, nil
+	if err == nil {
+		err = ws.CheckHeader(h, state)
+	}
+	if err != nil {
+		return h, false, &closeError{code: closeProtocol, reason: err.Error()}
+	}
+	return h, compressed, nil
 }
 
 // firstRead is how much is made room for before any of a payload has arrived: a

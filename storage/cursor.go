@@ -36,16 +36,20 @@ func random48() uint64 {
 }
 
 // String is twelve hex digits, or "0" for none.
-func (e Epoch) String() string { return format48(uint64(e)) }
+func (e Epoch) String() string { return string(append48(nil, uint64(e))) }
 
 // String is twelve hex digits, or "0" for none.
-func (p Producer) String() string { return format48(uint64(p)) }
+func (p Producer) String() string { return string(append48(nil, uint64(p))) }
 
-func format48(v uint64) string {
+func append48(b []byte, v uint64) []byte {
 	if v == 0 {
-		return "0"
+		return append(b, '0')
 	}
-	return fmt.Sprintf("%012x", v)
+	const digits = "0123456789abcdef"
+	for shift := idBits - 4; shift >= 0; shift -= 4 {
+		b = append(b, digits[v>>shift&0xf])
+	}
+	return b
 }
 
 // ParseEpoch reads what [Epoch.String] wrote.
@@ -66,7 +70,7 @@ func parse48(s string) (uint64, error) {
 	}
 	v, err := strconv.ParseUint(s, 16, idBits)
 	// Upper-case digits would be a second spelling.
-	if err != nil || v == 0 || s != format48(v) {
+	if err != nil || v == 0 || s != string(append48(nil, v)) {
 		return 0, fmt.Errorf("%q is not twelve hex digits", s)
 	}
 	return v, nil
@@ -89,8 +93,11 @@ func NextMicros(clock, last, floor int64) int64 { return max(clock, last+1, floo
 // Time is the position as the time at which the entry was received.
 func (p Position) Time() time.Time { return time.UnixMicro(p.Micros).UTC() }
 
-func (p Position) String() string {
-	return strconv.FormatInt(p.Micros, 10) + "-" + strconv.FormatUint(p.Seq, 10)
+func (p Position) String() string { return string(p.append(nil)) }
+
+func (p Position) append(b []byte) []byte {
+	b = append(strconv.AppendInt(b, p.Micros, 10), '-')
+	return strconv.AppendUint(b, p.Seq, 10)
 }
 
 // Link is the place of an entry in its producer's chain for one log: numbers are
@@ -131,18 +138,14 @@ func MicrosCursor(micros int64) Cursor {
 func (c Cursor) IsTimestamp() bool { return c.timestamp }
 
 func (c Cursor) String() string {
-	var b strings.Builder
-	b.WriteString("v1.")
-	b.WriteString(c.Epoch.String())
-	b.WriteByte('.')
-	b.WriteString(c.Pos.String())
+	room := [64]byte{} // enough for one without parts
+	b := append48(append(room[:0], "v1."...), uint64(c.Epoch))
+	b = c.Pos.append(append(b, '.'))
 	for _, p := range c.Parts {
-		b.WriteByte('~')
-		b.WriteString(p.Producer.String())
-		b.WriteByte('.')
-		b.WriteString(strconv.FormatUint(p.Number, 10))
+		b = append48(append(b, '~'), uint64(p.Producer))
+		b = strconv.AppendUint(append(b, '.'), p.Number, 10)
 	}
-	return b.String()
+	return string(b)
 }
 
 // ParseCursor reads a cursor in either of its two forms: what [Cursor.String]
