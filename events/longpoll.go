@@ -21,8 +21,9 @@ var errLongPolls = errors.New("too many long polls")
 // longPolls are the long polls of a hub: one of each client about a session, and
 // those that have been answered within longPollPause. The zero value is ready.
 type longPolls struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	flights map[longPollKey]*longPoll
+	waiting int // not answered yet
 }
 
 type longPollKey struct {
@@ -55,7 +56,15 @@ func (l *longPolls) enter(key longPollKey, limit int) (*longPoll, error) {
 		l.flights = make(map[longPollKey]*longPoll)
 	}
 	l.flights[key] = p
+	l.waiting++
 	return p, nil
+}
+
+// held is how many long polls wait.
+func (l *longPolls) held() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting
 }
 
 // leave notes that a long poll is answered.
@@ -63,6 +72,7 @@ func (l *longPolls) leave(key longPollKey, p *longPoll) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.answered = time.Now()
+	l.waiting--
 	time.AfterFunc(longPollPause, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -144,10 +154,12 @@ func (h *Hub) followOnce(ctx context.Context, session string, ended <-chan struc
 // longPoll answers a poll that waits until something has arrived.
 func (s *Site) longPoll(w http.ResponseWriter, r *http.Request, session string, q pollQuery, g Grant) {
 	key := longPollKey{newPollClient(s.who(g.Peer), g.Peer.IP), session}
-	flight, err := s.Hub.longPolls.enter(key, s.Hub.Limits().MaxLongPolls)
+	flight, err := s.Hub.longPolls.enter(key, s.Hub.Limits().MaxPolls)
 	if err != nil {
+		s.Hub.meet(LimitPolls)
 		writeError(w, http.StatusServiceUnavailable, apiError{
-			Error: "too many long polls", Message: "poll without wait, or use a stream or a WebSocket",
+			Error:   "too many long polls",
+			Message: "as many wait as max_polls lets; poll without wait, or use a stream or a WebSocket",
 		})
 		return
 	}

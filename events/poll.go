@@ -58,6 +58,7 @@ func (q query) poll(limit int) (p pollQuery, problem *apiError) {
 }
 
 func (s *Site) writePoll(w http.ResponseWriter, r *http.Request, session string, q pollQuery, page filtered) {
+	s.Hub.meter(session).delivered[viaPoll].Add(uint64(len(page.Entries)))
 	s.writePage(w, r, pageHead{SessionID: session}, page.LogPage, pageTail{
 		Timestamp: page.Cursor.Timestamp(), PollingMode: true, Cursor: page.Cursor.String(),
 		// More to be polled for; older events, which a poll without since leaves
@@ -87,6 +88,7 @@ func (s *Site) who(p Peer) string {
 }
 
 func (s *Site) writePollRefusal(w http.ResponseWriter, err error, e apiError) {
+	s.Hub.meet(pollLimit(err))
 	if errors.Is(err, errPollsFull) {
 		e.Error, e.Message = "too many polls", err.Error()+"; use a stream or a WebSocket"
 		writeError(w, http.StatusServiceUnavailable, e)
