@@ -20,8 +20,9 @@ var errLongPolls = errors.New("too many long polls")
 // longPolls are the long polls of a hub: one of each client about a session, and
 // those that have been answered within longPollPause. The zero value is ready.
 type longPolls struct {
-	mu      sync.Mutex
+	mu      sync.Mutex // guards what follows
 	flights map[longPollKey]*longPoll
+	waiting int // not answered yet
 }
 
 type longPollKey struct {
@@ -63,7 +64,15 @@ func (l *longPolls) enter(client pollClient, sessions []string, limit int) (*lon
 		}
 		l.flights[key] = p
 	}
+	l.waiting++
 	return p, nil
+}
+
+// held is how many long polls wait.
+func (l *longPolls) held() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting
 }
 
 // end lets a poll that is under way be answered at once.
@@ -89,6 +98,7 @@ func (l *longPolls) leave(client pollClient, sessions []string, p *longPoll) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.answered = time.Now()
+	l.waiting--
 	time.AfterFunc(longPollPause, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -199,7 +209,7 @@ func (h *Hub) followOnce(ctx context.Context, sessions []string, ended <-chan st
 // longPoll waits until something has arrived in one of the sessions, and reads it.
 // Of an error it says, where that is of one of them, of which.
 func (s *Site) longPoll(r *http.Request, client pollClient, ps *polls, g Grant) (of string, err error) {
-	flight, err := s.Hub.longPolls.enter(client, ps.sessions, s.Hub.Limits().MaxLongPolls)
+	flight, err := s.Hub.longPolls.enter(client, ps.sessions, s.Hub.Limits().MaxPolls)
 	if err != nil {
 		return "", err
 	}

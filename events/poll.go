@@ -122,7 +122,8 @@ func (ps *polls) text(i int) pageText {
 }
 
 func (s *Site) writePolls(w http.ResponseWriter, r *http.Request, ps *polls, texts ...pageText) {
-	for _, page := range ps.pages {
+	for i, page := range ps.pages {
+		s.Hub.meter(ps.sessions[i]).delivered[viaPoll].Add(uint64(len(page.Entries)))
 		if page.Degraded {
 			w.Header().Set("Lifeline-Degraded", "true")
 		}
@@ -162,15 +163,18 @@ func (e *pollRefusalError) Unwrap() error { return e.reason }
 // pollFailure is the answer to a poll that failed with err.
 func (s *Site) pollFailure(r *http.Request, err error) (status int, e apiError) {
 	if errors.Is(err, errLongPolls) {
+		s.Hub.meet(LimitPolls)
 		return http.StatusServiceUnavailable, apiError{
-			Error: "too many long polls", Message: "poll without wait, or use a stream or a WebSocket",
+			Error:   "too many long polls",
+			Message: "as many wait as max_polls lets; poll without wait, or use a stream or a WebSocket",
 		}
 	}
 	refusal, refused := errors.AsType[*pollRefusalError](err)
-	switch {
-	case !refused:
+	if !refused {
 		return s.failure(r, err)
-	case errors.Is(err, errPollsFull):
+	}
+	s.Hub.meet(pollLimit(err))
+	if errors.Is(err, errPollsFull) {
 		return http.StatusServiceUnavailable, apiError{
 			Error: "too many polls", Message: err.Error() + "; use a stream or a WebSocket",
 			RetryAfter: retryAfter(refusal.wait),

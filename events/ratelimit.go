@@ -86,6 +86,17 @@ var (
 	errPollsFull    = errors.New("too many clients are polling")
 )
 
+// pollLimit is the limit that a refusal of take is about.
+func pollLimit(err error) Limit {
+	switch {
+	case errors.Is(err, errPollsFull):
+		return LimitPollTable
+	case errors.Is(err, errPollSessions):
+		return LimitPollSessions
+	}
+	return LimitPollRate
+}
+
 // take spends one poll of a session. Refused, it says when to try again.
 func (l *PollLimiter) take(c pollClient, session string, rate Rate) (wait time.Duration, err error) {
 	_, wait, err = l.takeAll(c, []string{session}, rate)

@@ -270,7 +270,7 @@ func TestLongPollSeveral(t *testing.T) {
 // A client has one long poll about a session, whether it asks for others too.
 func TestLongPollsSeveralOfOneClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newTestSite(t, func(_ *Site, _ *siteBackend, c *Config) { c.Limits.MaxLongPolls = 5 })
+		s := newTestSite(t, func(_ *Site, _ *siteBackend, c *Config) { c.Limits.MaxPolls = 5 })
 		defer s.Hub.Close()
 		poll := func(wait int, sessions ...string) string {
 			return fmt.Sprintf("/api/events/poll?wait=%d&session=%s", wait, strings.Join(sessions, "&session="))

@@ -59,7 +59,7 @@ func (s *Site) streamSeveral(w http.ResponseWriter, r *http.Request, g Grant) {
 }
 
 func (h *Hub) serveMerged(w http.ResponseWriter, r *http.Request, q several, g Grant) {
-	if err := h.connections.reserve(g.Peer, h.Limits()); err != nil {
+	if err := h.reserve(g.Peer); err != nil {
 		writeBusy(w, err)
 		return
 	}
@@ -115,7 +115,7 @@ func newMerged(st *stream, q several) *merged {
 
 // follow joins a session.
 func (m *merged) follow(ctx context.Context, session string, to *part, enc encoding, replays chan struct{}) *subscriber {
-	s := &subscriber{sink: to, out: to, enc: enc, since: to.since, replays: replays}
+	s := &subscriber{sink: to, out: to, via: viaStream, enc: enc, since: to.since, replays: replays}
 	m.hub.begin(s, m.hub.register(ctx, session, s))
 	return s
 }

@@ -42,7 +42,7 @@ func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string
 		writeError(w, http.StatusBadRequest, *problem)
 		return
 	}
-	if err := h.connections.reserve(g.Peer, h.Limits()); err != nil {
+	if err := h.reserve(g.Peer); err != nil {
 		writeBusy(w, err)
 		return
 	}
@@ -58,7 +58,7 @@ func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	s := &subscriber{
-		sink: st, out: &st.out, enc: encodeStream, since: since, replays: make(chan struct{}, 1),
+		sink: st, out: &st.out, via: viaStream, enc: encodeStream, since: since, replays: make(chan struct{}, 1),
 	}
 	if r.URL.Query().Get("named") == "1" {
 		s.enc = encodeNamedStream
@@ -102,6 +102,7 @@ func newStream(h *Hub, w http.ResponseWriter, p Peer) *stream {
 			}
 		},
 		full: func() {
+			h.meet(LimitQueue)
 			h.log.Debug("slow consumer", zap.String("transport", "sse"))
 			st.end(closeSlow, "", true)
 		},
