@@ -86,7 +86,7 @@ func (n *node) do(ctx context.Context, q request, r *reply) error {
 	case DoCount:
 		return n.store.TrackFrequency(ctx, q.Name, storage.FrequencyScope{})
 	case DoPush:
-		_, err := n.store.PushInput(ctx, q.Name, q.ID, json.RawMessage(`{"text":"hello"}`))
+		_, err := n.store.PushInput(ctx, q.Name, q.ID, inputOf(q.ID))
 		return err
 	case DoTake:
 		items, err := n.store.TakeInput(ctx, q.Name, q.Limit)
