@@ -55,8 +55,10 @@ import (
 //	    max_message       <size>
 //	    message_rate      <per second>
 //	    max_queue         <size> [<frames>]
-//	    max_long_polls    <number>
 //	    max_replays       <number>
+//	    max_polls         <number>
+//	    max_sessions      <number>
+//	    max_logs          <number>
 //	}
 func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	app := &App{Hubs: make(map[string]*Hub)}
@@ -136,8 +138,10 @@ var hubOptions = map[string]func(*caddyfile.Dispenser, *Hub) error{
 	"max_message":       func(d *caddyfile.Dispenser, h *Hub) error { return parseSize(d, &h.MaxMessage) },
 	"message_rate":      func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MessageRate) },
 	"max_queue":         parseQueue,
-	"max_long_polls":    func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxLongPolls) },
 	"max_replays":       func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxReplays) },
+	"max_polls":         func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxPolls) },
+	"max_sessions":      func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxSessions) },
+	"max_logs":          func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxLogs) },
 }
 
 func parseStorage(d *caddyfile.Dispenser, h *Hub) error {

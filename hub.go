@@ -53,7 +53,13 @@ type Hub struct {
 	// How many replays may read from storage at the same time. Default: 64.
 	MaxReplays int `json:"max_replays,omitempty"`
 	// Polls that wait for something to arrive, at the same time. Default: 5000.
-	MaxLongPolls int `json:"max_long_polls,omitempty"`
+	MaxPolls int `json:"max_polls,omitempty"`
+	// How many sessions may have a record; the oldest go, first those with a final
+	// status. Default: 100000.
+	MaxSessions int `json:"max_sessions,omitempty"`
+	// How many sessions may have events and no record; an event for another one is
+	// refused. Default: 100000.
+	MaxLogs int `json:"max_logs,omitempty"`
 
 	// Where a Caddyfile defines the hub; only for messages.
 	DefinedAt string `json:"defined_at,omitempty"`
@@ -128,7 +134,9 @@ func (h *Hub) check(name string) error {
 		{"max_queue_bytes", h.MaxQueueBytes},
 		{"max_queue_frames", int64(h.MaxQueueFrames)},
 		{"max_replays", int64(h.MaxReplays)},
-		{"max_long_polls", int64(h.MaxLongPolls)},
+		{"max_polls", int64(h.MaxPolls)},
+		{"max_sessions", int64(h.MaxSessions)},
+		{"max_logs", int64(h.MaxLogs)},
 	} {
 		if limit.value < 0 {
 			return fmt.Errorf("%s: %d is negative", limit.name, limit.value)
@@ -188,11 +196,19 @@ func (h *Hub) history() storage.History {
 	return hist
 }
 
+func (h *Hub) maxSessions() int {
+	if h.MaxSessions > 0 {
+		return h.MaxSessions
+	}
+	return storage.DefaultMaxSessions
+}
+
 func (h *Hub) limits() events.Limits {
 	return events.Limits{
 		MaxMessage: h.MaxMessage, MaxConnections: h.MaxConnections, MaxPerIP: h.MaxPerIP,
 		MaxSubscriptions: h.MaxSubscriptions, MessageRate: h.MessageRate,
-		MaxQueueBytes: h.MaxQueueBytes, MaxQueueFrames: h.MaxQueueFrames, MaxReplays: h.MaxReplays, MaxLongPolls: h.MaxLongPolls,
+		MaxQueueBytes: h.MaxQueueBytes, MaxQueueFrames: h.MaxQueueFrames,
+		MaxReplays: h.MaxReplays, MaxPolls: h.MaxPolls,
 	}.WithDefaults()
 }
 

@@ -33,7 +33,7 @@ func TestBadInput(t *testing.T) {
 		"type without colon": {`{"type":"ab","sessionId":"s"}`, "", nil, 400, "invalid event", "type is not of the form namespace:name", "type"},
 		"id of 201 bytes":    {`{"type":"a:b","sessionId":"` + strings.Repeat("x", 201) + `"}`, "", nil, 400, "invalid event", "sessionId is 201 bytes long, at most 200 are allowed", "sessionId"},
 		"reserved id":        {`{"type":"a:b","sessionId":"poll"}`, "", nil, 400, "invalid event", `sessionId "poll" is reserved`, "sessionId"},
-		"2 MiB":              {big, "", nil, 413, "event too large", "an event may be at most 1048576 bytes long", ""},
+		"2 MiB":              {big, "", nil, 413, "event too large", "an event may be at most 1048576 bytes long, as max_message says", ""},
 		"wrong content type": {good, "text/plain", nil, 415, "unsupported media type", "JSON with Content-Type application/json, or application/x-ndjson, is expected, not text/plain", "Content-Type"},
 		"foreign origin":     {good, "", []string{"Origin: https://evil.example"}, 403, "forbidden", "this page's origin is neither the site's own nor listed in `origins`", ""},
 		"cross-site":         {good, "", []string{"Sec-Fetch-Site: cross-site"}, 403, "forbidden", "this page's origin is neither the site's own nor listed in `origins`", ""},
@@ -186,7 +186,7 @@ func TestEveryOptionIsTaken(t *testing.T) {
 		message_rate 20
 		max_queue 128KiB 100
 		max_replays 4
-		max_long_polls 7
+		max_polls 7
 	}
 	lifeline remote {
 		storage redis redis://localhost:1 {

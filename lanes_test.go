@@ -74,8 +74,12 @@ func startLanes(t *testing.T) (*runtime, *lanedStorage) {
 	}
 	st := &lanedStorage{Storage: resilient.NewBare(d), breakers: rt.breakers}
 	rt.storage = st
-	rt.hub.Store(new(events.Hub))
+	rt.backend = newBackend(st, zap.NewNop())
+	rt.backend.apply(new(Hub))
+	rt.hub.Store(events.New(events.Config{Backend: rt.backend}))
 	t.Cleanup(func() {
+		rt.hub.Load().Close()
+		rt.backend.close()
 		rt.storage = nil // there is nothing else to stop
 		closeBreakers(rt.breakers)
 		rt.telemetry.emitter.close()

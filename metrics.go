@@ -9,6 +9,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/actionflows/lifeline/breaker"
+	"github.com/actionflows/lifeline/events"
 	"github.com/actionflows/lifeline/storage/resilient"
 )
 
@@ -50,10 +51,28 @@ func registerMetrics(ctx caddy.Context) error {
 	return nil
 }
 
+var (
+	connectionsDesc = prometheus.NewDesc("caddy_lifeline_connections",
+		"Open connections: WebSockets, streams (sse) and polls that wait.", []string{"hub", "transport"}, nil)
+	receivedDesc = prometheus.NewDesc("caddy_lifeline_events_received_total",
+		"Events that were taken for the first time.", []string{"hub", "source"}, nil)
+	deliveredDesc = prometheus.NewDesc("caddy_lifeline_events_delivered_total",
+		"Events that were queued for a connection or answered to a poll.", []string{"hub", "transport"}, nil)
+	slowDesc = prometheus.NewDesc("caddy_lifeline_slow_consumers_total",
+		"Connections that were ended because their queue was full.", []string{"hub"}, nil)
+	limitedDesc = prometheus.NewDesc("caddy_lifeline_limited_total",
+		"How often a limit was met.", []string{"hub", "limit"}, nil)
+	publishDesc = prometheus.NewDesc("caddy_lifeline_publish_seconds",
+		"How long storage took to acknowledge events.", []string{"hub"}, nil)
+	deliveryDesc = prometheus.NewDesc("caddy_lifeline_delivery_seconds",
+		"From when an event was received until it was queued for those who follow its session.", []string{"hub"}, nil)
+)
+
 // Describe implements prometheus.Collector.
 func (collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		breakerStateDesc, breakerTransitionsDesc, breakerRejectedDesc, degradedDesc, pendingDesc, journalDesc,
+		connectionsDesc, receivedDesc, deliveredDesc, slowDesc, limitedDesc, publishDesc, deliveryDesc,
 	} {
 		descs <- d
 	}
@@ -63,6 +82,7 @@ func (collector) Describe(descs chan<- *prometheus.Desc) {
 func (collector) Collect(metrics chan<- prometheus.Metric) {
 	for hub, rt := range runningHubs() {
 		collectStatus(metrics, hub, rt.running().Status())
+		collectStats(metrics, hub, rt.hub.Load().Stats())
 		for _, s := range rt.running().CircuitBreakerStats() {
 			metrics <- prometheus.MustNewConstMetric(breakerRejectedDesc, prometheus.CounterValue, float64(s.Rejected), hub, s.Name)
 			current := s.State.String()
@@ -91,4 +111,22 @@ func collectStatus(metrics chan<- prometheus.Metric, hub string, s resilient.Sta
 	metrics <- prometheus.MustNewConstMetric(degradedDesc, prometheus.GaugeValue, degraded, hub)
 	metrics <- prometheus.MustNewConstMetric(pendingDesc, prometheus.GaugeValue, float64(s.Pending), hub)
 	metrics <- prometheus.MustNewConstMetric(journalDesc, prometheus.GaugeValue, float64(s.JournalBytes), hub)
+}
+
+func collectStats(metrics chan<- prometheus.Metric, hub string, s events.Stats) {
+	for transport, n := range s.Connections {
+		metrics <- prometheus.MustNewConstMetric(connectionsDesc, prometheus.GaugeValue, float64(n), hub, transport)
+	}
+	metrics <- prometheus.MustNewConstMetric(slowDesc, prometheus.CounterValue, float64(s.SlowConsumers), hub)
+	for _, counts := range []struct {
+		desc    *prometheus.Desc
+		byLabel map[string]uint64
+	}{{receivedDesc, s.Received}, {deliveredDesc, s.Delivered}, {limitedDesc, s.Limited}} {
+		for label, n := range counts.byLabel {
+			metrics <- prometheus.MustNewConstMetric(counts.desc, prometheus.CounterValue, float64(n), hub, label)
+		}
+	}
+	for desc, h := range map[*prometheus.Desc]events.Histogram{publishDesc: s.Publish, deliveryDesc: s.Delivery} {
+		metrics <- prometheus.MustNewConstHistogram(desc, h.Count, h.Sum, h.Buckets, hub)
+	}
 }

@@ -59,12 +59,41 @@ type runtime struct {
 // backend is what a hub sees of storage.
 type backend struct {
 	resilient.Storage
-	history atomic.Pointer[storage.History]
+	// now is the store with the settings in force.
+	now    atomic.Pointer[storage.Store]
+	census *storage.Census
+	end    context.CancelFunc // of the census
+	ended  chan struct{}      // closed when it has
 }
 
-func (b *backend) store() *storage.Store {
-	return &storage.Store{Driver: b.Storage, History: *b.history.Load()}
+// newBackend counts what the storage holds until close.
+func newBackend(s resilient.Storage, logger *zap.Logger) *backend {
+	ctx, end := context.WithCancel(context.Background())
+	b := &backend{Storage: s, census: storage.NewCensus(s), end: end, ended: make(chan struct{})}
+	go func() {
+		defer close(b.ended)
+		if err := b.census.Run(ctx); err != nil {
+			logger.Warn("max_logs does not hold: this storage does not count what it has", zap.Error(err))
+		}
+	}()
+	return b
 }
+
+// close ends the counting; the storage goes on.
+func (b *backend) close() {
+	b.end()
+	<-b.ended
+}
+
+// apply makes the settings of a configuration those in force.
+func (b *backend) apply(h *Hub) {
+	b.census.SetMax(h.MaxLogs)
+	b.now.Store(&storage.Store{
+		Driver: b.Storage, History: h.history(), MaxSessions: h.maxSessions(), Census: b.census,
+	})
+}
+
+func (b *backend) store() *storage.Store { return b.now.Load() }
 
 // Records implements events.Backend.
 func (b *backend) Records() *storage.Store { return b.store() }
@@ -140,8 +169,8 @@ func (rt *runtime) open(h *Hub) error {
 		rt.watcher.Store(&w)
 	}
 	rt.key, rt.driver = h.key, h.info.Driver
-	rt.backend = &backend{Storage: rt.storage}
-	rt.setHistory(h)
+	rt.backend = newBackend(rt.storage, rt.logger.With(sourceStorage))
+	rt.backend.apply(h)
 	rt.watchers = newWatchers(rt)
 	rt.hub.Store(events.New(events.Config{
 		Backend: rt.backend, Driver: h.info.Driver, Limits: h.limits(),
@@ -162,15 +191,10 @@ func (rt *runtime) breakerChanged() {
 	}
 }
 
-func (rt *runtime) setHistory(h *Hub) {
-	hist := h.history()
-	rt.backend.history.Store(&hist)
-}
-
 // apply makes the settings of one configuration the current ones.
 func (rt *runtime) apply(h *Hub) {
 	rt.relay.set(h.logger)
-	rt.setHistory(h)
+	rt.backend.apply(h)
 	rt.hub.Load().SetLimits(h.limits())
 	rt.watchers.apply(h.Watches)
 }
@@ -270,6 +294,7 @@ func (rt *runtime) Destruct() error {
 	}
 	rt.watchers.stop()
 	rt.closeConnections()
+	rt.backend.close()
 	err := rt.storage.Close()
 	closeBreakers(rt.breakers)
 	rt.telemetry.emitter.close()

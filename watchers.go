@@ -138,7 +138,9 @@ func (ws *watchers) publishState(ctx context.Context, kind string, st watcher.St
 	if err != nil {
 		return fmt.Errorf("encode watcher event: %w", err)
 	}
-	_, err = ws.rt.hub.Load().Publish(ctx, events.Event{Session: st.Session, ID: e.ID, Type: kind, Data: data})
+	_, err = ws.rt.hub.Load().Publish(ctx, events.Event{
+		Session: st.Session, ID: e.ID, Type: kind, Data: data, Source: events.SourceWatcher,
+	})
 	return err
 }
 
@@ -149,7 +151,7 @@ func (ws *watchers) publish(ctx context.Context, e watcher.Event) error {
 		return fmt.Errorf("encode file event: %w", err)
 	}
 	_, err = ws.rt.hub.Load().Publish(ctx, events.Event{
-		Session: e.SessionID, ID: e.ID, Type: e.Type, Data: data,
+		Session: e.SessionID, ID: e.ID, Type: e.Type, Data: data, Source: events.SourceWatcher,
 	})
 	return err
 }

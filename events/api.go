@@ -44,7 +44,7 @@ type Limits struct {
 	MaxQueueBytes    int64 // waiting for one slow connection; 1 MiB
 	MaxQueueFrames   int   // the same, in frames; 1,024
 	MaxReplays       int   // replays read from storage at the same time; 64
-	MaxLongPolls     int   // polls that wait; 5,000
+	MaxPolls         int   // polls that wait; 5,000
 }
 
 // WithDefaults fills the fields that are zero.
@@ -66,7 +66,7 @@ func (l Limits) WithDefaults() Limits {
 	def(&l.MessageRate, 50)
 	def(&l.MaxQueueFrames, 1_024)
 	def(&l.MaxReplays, 64)
-	def(&l.MaxLongPolls, 5000)
+	def(&l.MaxPolls, 5_000)
 	return l
 }
 
@@ -76,6 +76,7 @@ type Event struct {
 	ID      string
 	Type    string
 	Data    []byte // the JSON object as it is stored and forwarded, on one line
+	Source  Source // default: SourceHTTP
 }
 
 // Peer is who stands behind a request, as far as access depends on it. It is

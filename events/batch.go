@@ -81,6 +81,7 @@ func (s *Site) ingestBatch(w http.ResponseWriter, r *http.Request, raw [][]byte,
 		writeError(w, http.StatusBadRequest, apiError{Error: "empty batch", Message: "at least one event is expected"})
 		return
 	case len(raw) > maxBatchEvents:
+		s.Hub.meet(LimitBatchEvents)
 		writeError(w, http.StatusRequestEntityTooLarge, apiError{
 			Error:   "batch too large",
 			Message: fmt.Sprintf("a batch may have at most %d events, this one has %d", maxBatchEvents, len(raw)),
@@ -115,6 +116,7 @@ func (s *Site) parseBatch(raw [][]byte, results []batchResult) (events []Event, 
 	limit, now := s.Hub.Limits().MaxMessage, time.Now()
 	for i, body := range raw {
 		if int64(len(body)) > limit {
+			s.Hub.meet(LimitMessage)
 			results[i] = batchResult{Status: http.StatusRequestEntityTooLarge, apiError: tooLarge(limit, "an event")}
 			continue
 		}

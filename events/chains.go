@@ -64,6 +64,7 @@ func (k *chainKeeper) take(ev Event) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.count >= maxChainEvents || k.bytes+len(ev.Data) > maxChainBytes {
+		k.hub.meet(LimitChains)
 		if !k.full {
 			k.full = true
 			k.hub.log.Warn("chains fall behind: events are not applied to them", zap.Int("waiting", k.count))

@@ -86,6 +86,7 @@ func (s *Site) writeStorageError(w http.ResponseWriter, r *http.Request, err err
 // Only what is unexpected is logged: an outage is storage's to report.
 func (s *Site) storageError(r *http.Request, err error) (status int, e apiError) {
 	unavailable, isUnavailable := errors.AsType[*storage.UnavailableError](err)
+	full, isFull := errors.AsType[*storage.TooManyLogsError](err)
 	switch {
 	case r.Context().Err() != nil:
 		// Nobody waits for this any more. Still a status of its own: without one
@@ -96,6 +97,11 @@ func (s *Site) storageError(r *http.Request, err error) (status int, e apiError)
 		return http.StatusServiceUnavailable, apiError{
 			Error: "storage unavailable", Message: unavailable.Reason,
 			RetryAfter: retryAfter(unavailable.RetryAfter),
+		}
+	case isFull:
+		return http.StatusServiceUnavailable, apiError{
+			Error: "too many sessions", Message: full.Error() + "; post to one that is there, or create the session first",
+			RetryAfter: retryAfter(logsRetry),
 		}
 	case errors.Is(err, storage.ErrPoison):
 		return http.StatusServiceUnavailable, apiError{
@@ -114,6 +120,9 @@ func (s *Site) storageError(r *http.Request, err error) (status int, e apiError)
 	s.logger().Error(msg, zap.Error(err))
 	return http.StatusInternalServerError, apiError{Error: "internal error"}
 }
+
+// logsRetry: sessions that are forgotten make room, which takes a while.
+const logsRetry = time.Minute
 
 // poisonRetry: a log that cannot be written needs an operator, not haste.
 const poisonRetry = 30 * time.Second

@@ -12,6 +12,7 @@ type gate struct {
 	limit   int
 	used    int
 	waiting []chan struct{} // each closed when its owner is let in
+	full    func()          // called when somebody has to wait; set before use; nil: nothing
 }
 
 func (g *gate) setLimit(n int) {
@@ -33,6 +34,9 @@ func (g *gate) enter(ctx context.Context) error {
 	turn := make(chan struct{})
 	g.waiting = append(g.waiting, turn)
 	g.mu.Unlock()
+	if g.full != nil {
+		g.full()
+	}
 	select {
 	case <-turn:
 		return nil

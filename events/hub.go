@@ -16,10 +16,6 @@ import (
 	"github.com/actionflows/lifeline/storage/resilient"
 )
 
-// shards is how many maps hold the topics, so that publishers to different
-// sessions do not meet.
-const shards = 32
-
 // Hub takes events and hands them to whoever follows their sessions. All methods
 // are safe for concurrent use. Make one with [New] and end it with [Hub.Close].
 type Hub struct {
@@ -54,15 +50,11 @@ type Hub struct {
 	telling     atomic.Int32 // messages to them that are on their way
 	closing     sync.Once
 	judge       atomic.Pointer[judge]
+	met         [limitCount]atomic.Uint64 // how often each limit was
 
 	// hook, in tests, is called at every step at which something may come
 	// between.
 	hook func(step string)
-}
-
-type shard struct {
-	mu     sync.Mutex // guards topics; taken before a topic's mu
-	topics map[string]*topic
 }
 
 // maxFills is how many topics read their log at the same time.
@@ -119,6 +111,7 @@ func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 	h.owners.init()
 	h.chains = newChainKeeper(h)
 	h.fills.setLimit(maxFills)
+	h.replays.full = func() { h.meet(LimitReplays) }
 	h.SetLimits(cfg.Limits)
 	h.degraded.Store(cfg.Backend.Status().Degraded)
 	h.cancelStatus = cfg.Backend.OnStatus(h.onStatus)
@@ -132,8 +125,9 @@ func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 // It answers storage's result and error unchanged. It never waits for a
 // subscriber, and goes on working after Close.
 func (h *Hub) Publish(ctx context.Context, ev Event) (storage.Result, error) {
+	began := time.Now()
 	res, err := h.cfg.Backend.AddEvent(ctx, ev.Session, ev.ID, ev.Data)
-	h.deliver(ev, res, err)
+	h.deliver(ev, res, err, began)
 	return res, err //nolint:wrapcheck // the caller looks for storage's errors
 }
 
@@ -144,16 +138,26 @@ func (h *Hub) PublishAll(ctx context.Context, evs []Event) []storage.Result {
 	for i, ev := range evs {
 		news[i] = storage.NewEvent{Session: ev.Session, ID: ev.ID, Data: ev.Data}
 	}
+	began := time.Now()
 	results := h.cfg.Backend.AddEvents(ctx, news)
 	for i, ev := range evs {
-		h.deliver(ev, results[i], results[i].Err)
+		h.deliver(ev, results[i], results[i].Err, began)
 	}
 	return results
 }
 
-// deliver hands an event to the session's subscribers as storage has taken it.
-func (h *Hub) deliver(ev Event, res storage.Result, err error) {
-	t := h.topic(ev.Session)
+// deliver hands an event to the session's subscribers as storage has taken it, which
+// began then.
+func (h *Hub) deliver(ev Event, res storage.Result, err error, began time.Time) {
+	if _, full := errors.AsType[*storage.TooManyLogsError](err); full {
+		h.meet(LimitLogs)
+		return // it was certainly not taken
+	}
+	sh := h.shard(ev.Session)
+	t := sh.topic(ev.Session)
+	if err == nil {
+		sh.meters.publish.observe(time.Since(began))
+	}
 	if err != nil {
 		if t != nil {
 			t.doubt()
@@ -167,6 +171,7 @@ func (h *Hub) deliver(ev Event, res storage.Result, err error) {
 		}
 		return
 	}
+	sh.meters.received[ev.Source].Add(1)
 	if t != nil {
 		t.offer(d)
 	}
@@ -210,18 +215,6 @@ func (h *Hub) at(step string) {
 	if h.hook != nil {
 		h.hook(step)
 	}
-}
-
-func (h *Hub) shard(session string) *shard {
-	return &h.shards[maphash.String(h.seed, session)%shards]
-}
-
-// topic is the session's topic, nil if nobody follows it.
-func (h *Hub) topic(session string) *topic {
-	sh := h.shard(session)
-	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	return sh.topics[session]
 }
 
 func (h *Hub) onStatus(s resilient.Status) {

@@ -42,6 +42,10 @@ func (s *Site) ingest(w http.ResponseWriter, r *http.Request, g Grant) {
 	}
 	body, status, problem := readBody(w, r, limit, what)
 	switch {
+	case status == http.StatusRequestEntityTooLarge && what == "an event":
+		s.Hub.meet(LimitMessage)
+	case problem != nil && status == http.StatusRequestEntityTooLarge:
+		s.Hub.meet(LimitBatchSize)
 	case problem != nil:
 	case lines:
 		s.ingestBatch(w, r, splitLines(body), g)
@@ -159,7 +163,9 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, what string) 
 	_, err := io.Copy(&b, http.MaxBytesReader(w, r.Body, limit))
 	var tooBig *http.MaxBytesError
 	switch {
-	case errors.As(err, &tooBig): // the site may have set a lower limit before us
+	case errors.As(err, &tooBig) && tooBig.Limit < limit: // the site has set a lower limit before us
+		return nil, http.StatusRequestEntityTooLarge, tooLarge(tooBig.Limit, "a body")
+	case tooBig != nil:
 		return nil, http.StatusRequestEntityTooLarge, tooLarge(tooBig.Limit, what)
 	case err != nil:
 		return nil, http.StatusBadRequest, &apiError{
@@ -170,9 +176,13 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, what string) 
 }
 
 func tooLarge(limit int64, what string) *apiError {
+	option := ""
+	if what == "an event" {
+		option = ", as max_message says"
+	}
 	return &apiError{
 		Error:   strings.TrimPrefix(strings.TrimPrefix(what, "an "), "a ") + " too large",
-		Message: fmt.Sprintf("%s may be at most %d bytes long", what, limit),
+		Message: fmt.Sprintf("%s may be at most %d bytes long%s", what, limit, option),
 		Details: map[string]int64{"limit": limit},
 	}
 }

@@ -3,6 +3,8 @@ package events
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -47,6 +49,9 @@ func (c *call) input() (int, any, error) {
 // pushInput puts any JSON value into a session's queue, for whoever takes it first.
 func (h *Hub) pushInput(ctx context.Context, session string, value json.RawMessage) (id string, err error) {
 	id, err = h.store().PushInput(ctx, session, "", value)
+	if errors.Is(err, storage.ErrFull) {
+		h.meet(LimitInputs)
+	}
 	if err != nil {
 		return "", err //nolint:wrapcheck // says itself what it is about
 	}
@@ -78,8 +83,10 @@ func (c *call) takeInput(session string) (int, any, error) {
 
 func (c *call) awaitInput(session string, most int, wait time.Duration) ([]storage.Input, error) {
 	if !c.hub.arrivals.enter(session) {
+		c.hub.meet(LimitInputWaits)
 		return nil, &refusedError{http.StatusServiceUnavailable, apiError{
-			Error: "too many requests wait", Message: "ask again without wait, or in a moment",
+			Error:      "too many requests wait",
+			Message:    fmt.Sprintf("%d requests for input are held, as many as may be; ask again without wait, or in a moment", maxInputWaits),
 			RetryAfter: retryAfter(busyRetry * time.Second),
 		}}
 	}

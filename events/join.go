@@ -208,6 +208,7 @@ func (s *subscriber) sendPage(entries []storage.LogEntry) error {
 			if err := s.out.pushWait(s.ctx, c); err != nil {
 				return err
 			}
+			s.topic.meters.delivered[s.via].Add(uint64(c.frames)) //nolint:gosec // positive
 			c = chunk{}
 		}
 	}

@@ -109,7 +109,7 @@ func TestLongPollsOfOneClient(t *testing.T) {
 
 func TestLongPollEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newTestSite(t, func(_ *Site, _ *siteBackend, c *Config) { c.Limits.MaxLongPolls = 2 })
+		s := newTestSite(t, func(_ *Site, _ *siteBackend, c *Config) { c.Limits.MaxPolls = 2 })
 		defer s.Hub.Close()
 		none := func(session string) string { return "/api/events/poll/" + session + "?wait=30" }
 		ctx, cancel := context.WithCancel(t.Context())

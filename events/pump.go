@@ -53,6 +53,7 @@ func (t *topic) share(s *subscriber) {
 	s.slot = len(t.sharers)
 	t.sharers = append(t.sharers, s)
 	t.bursts[s.enc].shared++
+	t.sharing[s.via]++
 	t.targets = nil
 }
 
@@ -66,6 +67,7 @@ func (t *topic) unshare(s *subscriber) {
 	t.sharers[last] = nil
 	t.sharers = t.sharers[:last]
 	t.bursts[s.enc].shared--
+	t.sharing[s.via]--
 	t.targets = nil
 	s.slot = -1
 }
@@ -128,7 +130,7 @@ func (t *topic) pump() {
 		if t.targets == nil {
 			t.targets = make([]*outbox, len(t.sharers))
 			for i, s := range t.sharers {
-				t.targets[i] = s.out
+				t.targets[i] = s.out.box()
 			}
 		}
 		targets := t.targets

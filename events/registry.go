@@ -34,8 +34,9 @@ type registry struct {
 // Why a connection is not let in.
 var (
 	errHubClosed   = errors.New("the hub is shutting down")
-	errConnections = errors.New("too many connections")
-	errPerIP       = errors.New("too many connections from your address; if a proxy is in front of the hub, list it in trusted_proxies")
+	errConnections = errors.New("the hub has as many connections as max_connections lets")
+	errPerIP       = errors.New("your address has as many connections as max_per_ip lets; " +
+		"if a proxy is in front of the hub, list it in trusted_proxies")
 )
 
 func (r *registry) init() {
@@ -61,6 +62,18 @@ func limitedIP(ip netip.Addr) (netip.Addr, bool) {
 		ip = p.Addr()
 	}
 	return ip, true
+}
+
+// reserve lets a connection in; see [registry.reserve].
+func (h *Hub) reserve(p Peer) error {
+	err := h.connections.reserve(p, h.Limits())
+	switch {
+	case errors.Is(err, errConnections):
+		h.meet(LimitConnections)
+	case errors.Is(err, errPerIP):
+		h.meet(LimitPerIP)
+	}
+	return err
 }
 
 // reserve lets a connection in; release takes that back.

@@ -50,7 +50,8 @@ const (
 type subscriber struct {
 	topic   *topic
 	sink    sink
-	out     *outbox
+	out     queue
+	via     transport
 	enc     encoding
 	since   *storage.Cursor // nil: from now on
 	replays chan struct{}   // the connection's replays, one at a time
@@ -131,7 +132,7 @@ func (s *subscriber) take(d *delivery, silent bool) {
 	switch s.mode {
 	case modeShared: // he was told of events before he subscribed
 		if !silent && !s.wasTold(d) {
-			s.out.push(d.shared(s.enc, s.topic.quoted, s.topic.cursor))
+			s.push(d.shared(s.enc, s.topic.quoted, s.topic.cursor))
 		}
 		if s.forget(d); s.told == nil {
 			s.topic.share(s)
@@ -181,8 +182,14 @@ func (s *subscriber) takeOwn(d *delivery) {
 		}
 	}
 	if !saw && !twin && !s.wasTold(d) {
-		s.out.push(appendDelivery(nil, s.enc, s.topic.quoted, d, s.cursor.String()))
+		s.push(appendDelivery(nil, s.enc, s.topic.quoted, d, s.cursor.String()))
 	}
+}
+
+// push queues an event, and counts it: see topic.tally.
+func (s *subscriber) push(b []byte) {
+	s.out.push(b)
+	s.topic.sent[s.via]++
 }
 
 // saw reports whether the subscriber got the event of this link before it had a
@@ -231,6 +238,7 @@ func (s *subscriber) lifecycle(d *delivery) {
 		s.pending = append(s.pending, d)
 	case d.pending && s.first.Saw(d.link), !d.pending && place(s.first, d) == covered:
 		s.out.push(told(d, s.topic.quoted))
+		s.topic.meters.delivered[s.via].Add(1)
 	}
 }
 

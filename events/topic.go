@@ -21,6 +21,7 @@ type topic struct {
 	hub     *Hub
 	session string
 	quoted  []byte // session as JSON
+	meters  *meters
 	// ctx ends with the last subscriber.
 	ctx    context.Context //nolint:containedctx // its goroutines are the topic's
 	cancel context.CancelFunc
@@ -40,14 +41,16 @@ type topic struct {
 	retry    time.Duration
 	retrying *time.Timer
 	subs     []*subscriber
-	personal int // subscribers that are neither joining nor shared
+	personal int             // subscribers that are neither joining nor shared
+	sent     [transports]int // pushed and not counted yet
 
 	// See pump.go.
 	sharers []*subscriber // those of subs who get the topic's frames
 	bursts  [encodings]burst
-	handed  bool      // something is queued for sharers and not yet flushed
-	pumping bool      // the pump is at work
-	targets []*outbox // of sharers; nil: they have changed. Never written to
+	handed  bool            // something is queued for sharers and not yet flushed
+	pumping bool            // the pump is at work
+	targets []*outbox       // of sharers; nil: they have changed. Never written to
+	sharing [transports]int // how many of sharers there are by transport
 }
 
 // held is an entry that waits for the ones before it.
@@ -66,7 +69,7 @@ const (
 
 func newTopic(h *Hub, session string) *topic {
 	t := &topic{
-		hub: h, session: session, quoted: appendJSON(nil, session),
+		hub: h, session: session, quoted: appendJSON(nil, session), meters: h.meter(session),
 		ready: make(chan struct{}), own: make(map[storage.Producer]uint64),
 	}
 	t.ctx, t.cancel = context.WithCancel(h.ctx)
@@ -193,6 +196,9 @@ func (t *topic) advance(d *delivery) {
 func (t *topic) deliver(d *delivery, silent bool) {
 	if len(t.sharers) > 0 && !silent {
 		t.collect(d)
+		for via, n := range t.sharing {
+			t.sent[via] += n
+		}
 	}
 	if len(t.sharers) < len(t.subs) {
 		for _, s := range t.subs {
@@ -201,8 +207,26 @@ func (t *topic) deliver(d *delivery, silent bool) {
 			}
 		}
 	}
+	t.tally(d)
 	if t.personal > 0 {
 		t.align()
+	}
+}
+
+// tally counts what was pushed of d.
+func (t *topic) tally(d *delivery) {
+	sent := t.sent
+	t.sent = [transports]int{}
+	if d.notice != noNotice {
+		return
+	}
+	for via := viaWebSocket; via < transports; via++ {
+		if sent[via] > 0 {
+			t.meters.delivered[via].Add(uint64(sent[via])) //nolint:gosec // positive
+		}
+	}
+	if sent[viaWebSocket]+sent[viaStream] > 0 {
+		t.meters.delivery.observe(t.hub.now().Sub(d.received))
 	}
 }
 

@@ -41,7 +41,7 @@ func (h *Hub) ServeWebSocket(w http.ResponseWriter, r *http.Request, g Grant, co
 	if extension != "" {
 		answer.Set("Sec-WebSocket-Extensions", extension)
 	}
-	if err := h.connections.reserve(g.Peer, h.Limits()); err != nil {
+	if err := h.reserve(g.Peer); err != nil {
 		h.refuseBusy(w, r, answer, g.Peer, err)
 		return
 	}
@@ -66,7 +66,7 @@ func (h *Hub) RefuseWebSocket(w http.ResponseWriter, r *http.Request, p Peer, co
 	if !ok {
 		return
 	}
-	if err := h.connections.reserve(p, h.Limits()); err != nil {
+	if err := h.reserve(p); err != nil {
 		h.refuseBusy(w, r, answer, p, err)
 		return
 	}

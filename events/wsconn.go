@@ -55,6 +55,7 @@ func newWSConn(h *Hub, sock socket, early []byte, g Grant) *wsConn {
 		maxBytes: l.MaxQueueBytes, maxFrames: l.MaxQueueFrames,
 		wake: func() { go c.write() },
 		full: func() {
+			h.meet(LimitQueue)
 			h.log.Debug("slow consumer", zap.String("client", c.id))
 			c.end(closeSlow, "slow consumer", true)
 		},
@@ -141,6 +142,9 @@ func (c *wsConn) context() context.Context {
 func (c *wsConn) readMessages() error {
 	for {
 		message, err := c.reader.next(c.hub.Limits().MaxMessage)
+		if closing, ok := errors.AsType[*closeError](err); ok && closing.code == closeTooBig && !closing.byPeer {
+			c.hub.meet(LimitMessage)
+		}
 		if err != nil {
 			return err
 		}
@@ -159,6 +163,7 @@ func (c *wsConn) spend() error {
 	if c.bucket.take(c.hub.now(), c.hub.Limits().MessageRate) {
 		return nil
 	}
+	c.hub.meet(LimitMessageRate)
 	return &closeError{code: closeLimit, reason: retryReason(1)}
 }
 
@@ -253,6 +258,7 @@ func (c *wsConn) lifecycle(number uint64, session string, d *delivery, frame []b
 	s := c.subs[session]
 	if s == nil {
 		c.out.push(frame)
+		c.hub.meter(session).delivered[viaWebSocket].Add(1)
 		return
 	}
 	s.topic.mu.Lock()

@@ -93,7 +93,7 @@ func (c *wsConn) sendError(code, session, text string) {
 func (c *wsConn) hello() {
 	c.send(helloMessage{confirmationType, helloPayload{
 		ClientID: c.id, Message: welcomeMessage, Protocol: protocolVersion,
-		Degraded: c.hub.Degraded(), LongPoll: false,
+		Degraded: c.hub.Degraded(), LongPoll: true,
 		PingInterval: c.hub.times.pong.Milliseconds(), MaxMessage: c.hub.Limits().MaxMessage,
 	}})
 }
@@ -234,7 +234,8 @@ func (c *wsConn) follow(session string, since *storage.Cursor) {
 	c.mu.Unlock() // nobody else adds: this is the connection's only reader
 	switch {
 	case full:
-		c.sendError(codeTooManySubs, session, fmt.Sprintf("a connection follows at most %d sessions", limit))
+		c.hub.meet(LimitSubscriptions)
+		c.sendError(codeTooManySubs, session, fmt.Sprintf("a connection follows at most %d sessions, as max_subscriptions says", limit))
 		return
 	case old != nil && since == nil:
 		old.confirmAgain()
@@ -245,7 +246,7 @@ func (c *wsConn) follow(session string, since *storage.Cursor) {
 	if c.replays == nil {
 		c.replays = make(chan struct{}, 1)
 	}
-	s := &subscriber{sink: c, out: &c.out, enc: c.enc, since: since, replays: c.replays}
+	s := &subscriber{sink: c, out: &c.out, via: viaWebSocket, enc: c.enc, since: since, replays: c.replays}
 	c.mu.Lock()
 	if c.subs == nil {
 		c.subs = make(map[string]*subscriber)

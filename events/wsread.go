@@ -87,7 +87,7 @@ func (f *frameReader) next(limit int64) ([]byte, error) {
 			return nil, &closeError{code: closeUnsupported, reason: "messages are text"}
 		}
 		if h.Length > limit-int64(len(message)) {
-			return nil, &closeError{code: closeTooBig, reason: fmt.Sprintf("a message has at most %d bytes", limit)}
+			return nil, &closeError{code: closeTooBig, reason: fmt.Sprintf("max_message: a message has at most %d bytes", limit)}
 		}
 		if message, err = f.readPayload(message, h); err != nil {
 			return nil, err

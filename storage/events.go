@@ -10,7 +10,7 @@ import (
 type Events interface {
 	// AddEvent appends one event; its id is deduplicated within the session.
 	// data must not be changed afterwards. An [UnavailableError] says when to
-	// try again.
+	// try again; a [TooManyLogsError], that the session would be one too many.
 	AddEvent(ctx context.Context, session, id string, data []byte) (Result, error)
 	// AddEvents appends many, each on its own: its result has its error. Those of one
 	// session are in their order.
@@ -46,6 +46,14 @@ func (s *Store) AddEvent(ctx context.Context, session, id string, data []byte) (
 
 // AddEvents implements [Events].
 func (s *Store) AddEvents(ctx context.Context, events []NewEvent) []Result {
+	if s.Census == nil {
+		return s.append(ctx, events)
+	}
+	return s.Census.append(ctx, s, events)
+}
+
+// append has the driver append events.
+func (s *Store) append(ctx context.Context, events []NewEvent) []Result {
 	ops := make([]Op, len(events))
 	for i, e := range events {
 		ops[i] = &Append{

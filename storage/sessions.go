@@ -83,12 +83,15 @@ func (s *Store) SetSession(ctx context.Context, session Session) (Session, error
 	if err != nil {
 		return Session{}, err
 	}
-	_, err = s.apply(ctx, "set session", &Put{
+	results, err := s.apply(ctx, "set session", &Put{
 		Collection: collSessions, ID: session.ID, Body: body,
 		Indexes: session.indexes(), MaxMembers: s.maxSessions(), Rank: session.rank(),
 	})
 	if err != nil {
 		return Session{}, err
+	}
+	if s.Census != nil {
+		s.Census.recorded(results[0].Exists, s.maxSessions())
 	}
 	session.Chains, err = s.ListChains(ctx, session.ID)
 	if _, away := errors.AsType[*UnavailableError](err); away {

@@ -35,6 +35,8 @@ type Store struct {
 	History History
 	// MaxSessions is how many sessions have a record; 0: DefaultMaxSessions.
 	MaxSessions int
+	// Census bounds how many sessions have events and no record; nil: nothing does.
+	Census *Census
 }
 
 var _ Storage = (*Store)(nil)

@@ -59,6 +59,7 @@ var (
 	bucketExpiry    = []byte("expiry")
 	keyFormat       = []byte("format")
 	keyHealth       = []byte("health")
+	keyHeld         = []byte("logs:") // a kind of logs follows
 	keyLogMeta      = []byte{0xff}
 )
 

@@ -50,9 +50,10 @@ type committer struct {
 	*Driver
 	logs *logs
 
-	refused  bool // the last commit failed on a full disk, and it was reported
-	warned   bool // about the clock
-	written  bool // the transaction at hand has something to commit
+	refused  bool           // the last commit failed on a full disk, and it was reported
+	warned   bool           // about the clock
+	written  bool           // the transaction at hand has something to commit
+	held     map[string]int // what it changes about how many logs have entries
 	retry    *time.Timer
 	pause    time.Duration
 	reopened chan reopened // not nil while an attempt is running
@@ -134,6 +135,7 @@ var errNothing = errors.New("nothing to commit")
 func (c *committer) commit(batch []*request) error {
 	f := c.file.Load()
 	c.written = false
+	clear(c.held)
 	err := boltfile.Guard(func() error {
 		return f.DB.Update(func(tx *bbolt.Tx) error {
 			if err := c.begin(f, tx); err != nil {
@@ -252,6 +254,7 @@ func changed(a, b sequence.State) bool {
 func (c *committer) flush(tx *bbolt.Tx) error {
 	for _, l := range c.logs.dirty {
 		l.dirty = false
+		c.hold(l, l.first != 0)
 		b := logBucket(tx, l.name)
 		if b == nil {
 			continue // it was changed first and then forgotten
@@ -263,7 +266,7 @@ func (c *committer) flush(tx *bbolt.Tx) error {
 	}
 	clear(c.logs.dirty)
 	c.logs.dirty = c.logs.dirty[:0]
-	return nil
+	return c.writeHeld(tx)
 }
 
 // watchClock warns when the clock was put back: times then stand still until it

@@ -66,7 +66,7 @@ type Driver struct {
 	err     error // of Close
 }
 
-var _ storage.Driver = (*Driver)(nil)
+var _ storage.Counting = (*Driver)(nil)
 
 // Open opens the directory for this driver alone; a second one is refused with
 // an error that names the directory and the process that has it. A file that was
@@ -98,7 +98,7 @@ func Open(o Options) (*Driver, error) {
 		return nil, fmt.Errorf("open disk storage: %w", err)
 	}
 	d.file.Store(f)
-	c := &committer{Driver: d, logs: newLogs()}
+	c := &committer{Driver: d, logs: newLogs(), held: make(map[string]int)}
 	d.ended.Go(c.run)
 	d.ended.Go(d.clean)
 	return d, nil

@@ -32,12 +32,16 @@ func (c *committer) dropLog(tx *bbolt.Tx, name string) (existed bool, err error)
 			return false, nil
 		}
 		m = l.meta
+		c.hold(l, false)
 		c.logs.drop(l)
 	case !isDamaged(err):
 		return false, err
 	default: // the metadata may be whole, and only a record damaged
 		if m, err = decodeLogMeta(b.Get(keyLogMeta)); err != nil {
 			return true, c.removeLog(tx, name)
+		}
+		if m.state.Known() && m.kept <= m.state.Head.Micros {
+			c.held[storage.LogKind(name)]--
 		}
 	}
 	if err := c.removeLog(tx, name); err != nil {

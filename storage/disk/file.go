@@ -74,5 +74,8 @@ func createBuckets(tx *bbolt.Tx) error {
 			return fmt.Errorf("create bucket %s: %w", name, err)
 		}
 	}
+	if err := countAll(tx); err != nil {
+		return err
+	}
 	return tx.Bucket(bucketMeta).Put(keyFormat, []byte{formatVersion})
 }

@@ -195,6 +195,7 @@ func forgetEmpty(c *committer, tx *bbolt.Tx, l *log, b *bbolt.Bucket, _ *budget)
 func (c *committer) forget(tx *bbolt.Tx, l *log, b *bbolt.Bucket) error {
 	grave := l.meta.state
 	grave.Epoch = 0
+	c.hold(l, false)
 	if grave.Forgotten(c.now()) {
 		c.logs.drop(l)
 		return c.removeLog(tx, l.name)

@@ -36,6 +36,7 @@ type log struct {
 	// ids finds records by the hash of their id. Nil until an id is asked for.
 	ids   map[uint64]int64 // µs
 	place *list.Element
+	held  bool // it is among those that are counted, see counting.go
 }
 
 // logs are the logs written lately, the one written longest ago in front.
@@ -81,6 +82,7 @@ func (l *log) load(b *bbolt.Bucket) (err error) {
 	if err != nil {
 		return fmt.Errorf("log %q: %w", l.name, err)
 	}
+	l.held = l.first != 0
 	return nil
 }
 

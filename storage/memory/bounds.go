@@ -18,6 +18,7 @@ func (d *Driver) touch(l *log) {
 		d.unlink(l)
 	}
 	l.place = d.full.PushBack(l)
+	d.hold(l, true)
 }
 
 func (d *Driver) unlink(l *log) {
@@ -43,6 +44,7 @@ func element(e *list.Element) *log { return e.Value.(*log) } //nolint:forcetypea
 func (d *Driver) forget(l *log) {
 	d.size -= l.size
 	d.unlink(l)
+	d.hold(l, false)
 	delete(d.logs, l.name)
 }
 
@@ -51,6 +53,7 @@ func (d *Driver) clear(l *log) {
 	d.size -= l.size
 	l.forget()
 	d.unlink(l)
+	d.hold(l, false)
 	l.place = d.empty.PushBack(l)
 }
 
@@ -179,6 +182,7 @@ func (d *Driver) expire(now time.Time) {
 		case idle > age:
 			d.size -= l.size
 			l.drop(len(l.entries))
+			d.hold(l, false)
 			d.size += l.size
 		}
 	}

@@ -28,6 +28,7 @@ type log struct {
 	entries []storage.LogEntry // what is kept, oldest first
 	size    int64              // bytes of entries and ids
 	written time.Time          // the last append
+	held    bool               // it is among the driver's held
 	place   *list.Element      // in the driver's full or empty
 	ids     ids
 }

@@ -14,7 +14,7 @@ import (
 // Defaults of [Options].
 const (
 	DefaultMaxSize = 256 << 20
-	DefaultMaxLogs = 100_000
+	DefaultMaxLogs = 300_000
 )
 
 // sweepInterval is how often logs that nobody writes any more are looked for.
@@ -26,7 +26,7 @@ type Options struct {
 	// kept, an estimate of their overhead included; default 256 MiB. The states of
 	// logs come on top, up to some 1 KiB for each.
 	MaxSize int64
-	// MaxLogs is how many logs are known at a time; default 100,000.
+	// MaxLogs is how many logs are known at a time; default 300,000.
 	MaxLogs int
 }
 
@@ -46,13 +46,14 @@ type Driver struct {
 	collections map[string]*collection
 	queues      map[string]*queue
 	// Every log is in one of these, the one written longest ago in front.
-	full  *list.List // with history
-	empty *list.List // state only
+	full  *list.List     // with history
+	empty *list.List     // state only
+	held  map[string]int // logs that have entries, by their kind
 	// graves are the deletions that are remembered, the oldest in front.
 	graves *list.List
 }
 
-var _ storage.Driver = (*Driver)(nil)
+var _ storage.Counting = (*Driver)(nil)
 
 // New starts a driver; Close ends it.
 func New(o Options) *Driver {
@@ -62,6 +63,7 @@ func New(o Options) *Driver {
 		closing: make(chan struct{}),
 		swept:   make(chan struct{}),
 		logs:    make(map[string]*log),
+		held:    make(map[string]int),
 
 		collections: make(map[string]*collection),
 		queues:      make(map[string]*queue),
@@ -171,7 +173,7 @@ func (d *Driver) Close() error {
 		d.closed = true
 		close(d.closing)
 		d.logs, d.full, d.empty, d.size = nil, list.New(), list.New(), 0
-		d.collections, d.queues, d.records = nil, nil, 0
+		d.collections, d.queues, d.records, d.held = nil, nil, 0, nil
 	}
 	d.mu.Unlock()
 	<-d.swept

@@ -1,9 +1,10 @@
 -- Appends one batch to one log, entirely or not at all.
 --
--- KEYS: 1 stream, 2 metadata, 3 and 4 the two generations of ids
+-- KEYS: 1 stream, 2 metadata, 3 and 4 the two generations of ids, 5 the index of
+--       the logs of its kind: name → when its stream expires, in ms
 -- ARGV: 1 epoch to begin if one is needed, 2 most entries (0: unbounded),
 --       3 most age in µs (0: unbounded), 4 least number of ids to remember,
---       5 channel, 6 notice, then for each entry:
+--       5 channel, 6 notice, 7 name, then for each entry:
 --       id, data, floor, expected epoch or '', producer or '', number, flags
 --       (r: rebase, x: only if the log exists)
 -- Answer: 'GAP', or an array: epoch, error of the notice or '', then for each
@@ -15,7 +16,7 @@
 -- that, before the first write; the first write is one that Redis refuses when
 -- it is out of memory or read-only.
 local stream, meta = KEYS[1], KEYS[2]
-local PER_ENTRY, FIRST = 7, 7
+local PER_ENTRY, FIRST = 7, 8
 local MAX = TWO53 - 1 -- one more can still be told from it
 
 local maxlen, maxage, window = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -203,6 +204,11 @@ if renew then
   end
   redis.call('PEXPIRE', KEYS[3], str(DAY_MS + slack))
   redis.call('PEXPIRE', KEYS[4], str(DAY_MS + slack))
+  -- The index only serves to count: whatever is wrong with it, events go on.
+  if length + #entries > 0 then
+    redis.pcall('ZADD', KEYS[5], maxage > 0 and str(clock_ms + age_ms + slack) or '+inf', ARGV[7])
+    redis.pcall('ZREMRANGEBYSCORE', KEYS[5], '-inf', str(clock_ms))
+  end
 end
 
 -- A notice is best effort: what was stored stays stored.

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -128,7 +129,10 @@ func (b *batch) call(k keyspace) *call {
 		c = collectionCall(k.collection(b.name), b)
 	case aboutDrop:
 		l := k.log(b.name)
-		c = &call{keys: append([]string{l.stream, l.meta, l.ids0, l.ids1}, k.queue(b.name).all()...)}
+		c = &call{
+			keys: slices.Concat([]string{l.stream, l.meta, l.ids0, l.ids1}, k.queue(b.name).all(), []string{l.index}),
+			args: []any{b.name},
+		}
 	case aboutBeat: // no operation is about it
 	}
 	c.about, c.partition = b.about, partitionFor(b.about, b.name)

@@ -64,7 +64,7 @@ func TestWrongTypeOfAnyKeyPoisonsOneLog(t *testing.T) {
 					t.Error("the foreign key was changed")
 				}
 				s.MustDo("DEL", d.keys.log("e:other").stream, d.keys.log("e:other").meta,
-					d.keys.log("e:other").ids0, d.keys.partitions(), d.keys.marks(partitionName("e:other")))
+					d.keys.log("e:other").ids0, d.keys.log("e:other").index, d.keys.partitions(), d.keys.marks(partitionName("e:other")))
 				if now := s.MustDo("KEYS", "*"); len(now.([]any)) != len(keys.([]any)) {
 					t.Errorf("keys were %v, are %v", keys, now)
 				}

@@ -1,7 +1,8 @@
 -- Drops a log and the queue of the same name.
 --
 -- KEYS: 1 stream, 2 metadata, 3 and 4 the generations of ids; of the queue
---       5 waiting, 6 data, 7 ends, 8 metadata
+--       5 waiting, 6 data, 7 ends, 8 metadata; 9 the index of logs of its kind
+-- ARGV: 1 name
 -- Answer: one outcome: a dropped, n there was none; then existed, 0 or 1
 --
 -- The metadata stays as a gravestone: positions and the producers' numbers go on,
@@ -44,4 +45,5 @@ else
   redis.call('HSET', KEYS[8], 'us', str(clock))
 end
 redis.call('UNLINK', KEYS[1], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8])
+redis.pcall('ZREM', KEYS[9], ARGV[1])
 return { (log or queue) and 'a1' or 'n0' }

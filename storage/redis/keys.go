@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"hash/fnv"
 	"strings"
+
+	"github.com/actionflows/lifeline/storage"
 )
 
 const (
@@ -23,8 +25,12 @@ type keyspace struct{ prefix string }
 // logKeys are the keys of one log, and the channel for its notices.
 type logKeys struct {
 	stream, meta, ids0, ids1 string
+	index                    string // of the logs of its kind in the partition
 	channel                  string
 }
+
+// index is the key of the index of the logs of a kind in a partition.
+func (k keyspace) index(p int, kind string) string { return k.partition(p) + "x:" + kind }
 
 // log answers the keys of a log; different logs never share one.
 func (k keyspace) log(name string) logKeys {
@@ -40,6 +46,7 @@ func (k keyspace) log(name string) logKeys {
 		meta:    base + kind + "m:" + rest,
 		ids0:    base + kind + "i0:" + rest,
 		ids1:    base + kind + "i1:" + rest,
+		index:   k.index(partitionOf(name), storage.LogKind(name)),
 		channel: base + "ch",
 	}
 }

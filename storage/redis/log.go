@@ -15,16 +15,16 @@ func logCall(k logKeys, b *batch) *call {
 	}
 	newest := appends[len(appends)-1]
 	notice := storage.Notice{Producer: producer(appends), Log: b.name}
-	args := make([]any, 0, 7+7*len(appends))
+	args := make([]any, 0, 8+7*len(appends))
 	args = append(args, storage.NewEpoch().String(), max(newest.MaxLen, 0),
 		max(newest.MaxAge.Microseconds(), 0), max(newest.MaxLen, storage.DedupWindow),
-		k.channel, notice.Encode())
+		k.channel, notice.Encode(), b.name)
 	for _, a := range appends {
 		args = append(args, a.ID, a.Data, max(a.Floor, -1), optional(a.Epoch))
 		args = append(args, linkArgs(a.Link)...)
 		args = append(args, flag('r', a.Rebase)+flag('x', a.IfExists))
 	}
-	return &call{keys: []string{k.stream, k.meta, k.ids0, k.ids1}, args: args}
+	return &call{keys: []string{k.stream, k.meta, k.ids0, k.ids1, k.index}, args: args}
 }
 
 // producer is the one that wrote all appends, else none.

@@ -25,6 +25,8 @@ var (
 	beatLua string
 	//go:embed mark.lua
 	markLua string
+	//go:embed count.lua
+	countLua string
 	//go:embed partitions.lua
 	partitionsLua string
 )
@@ -53,6 +55,9 @@ var (
 	getScript      = newScript(getLua)
 	scanScript     = newScript(scanLua)
 	countersScript = newScript(countersLua)
+	countScript    = newScript(countLua)
+	// membersScript counts the documents of the collection with these members.
+	membersScript = newScript("return redis.call('ZLEXCOUNT', KEYS[1], '[a:', '(a;')")
 
 	partitionsScript = newScript(partitionsLua)
 )

@@ -59,6 +59,7 @@ func RunWith(t *testing.T, open func(t *testing.T) storage.Driver, o Options) {
 		{name: "nameless", tests: namelessTests},
 		{name: "lifecycle", tests: lifecycleTests},
 		{name: "partitioned", tests: partitionedTests},
+		{name: "counting", tests: countingTests},
 		{name: "chain", tests: chainTests, skip: numbers(o)},
 		{name: "epoch", tests: epochTests, skip: numbers(o)},
 		{name: "parts", tests: partsTests, skip: numbers(o)},
