@@ -96,9 +96,12 @@ func TestChainsGiveUp(t *testing.T) {
 		for i := range maxChainEvents + 2 {
 			take("s", i)
 		}
-		if k := s.Hub.chains; k.count != maxChainEvents {
+		k := s.Hub.chains
+		k.mu.Lock()
+		if k.count != maxChainEvents {
 			t.Errorf("%d events wait", k.count)
 		}
+		k.mu.Unlock()
 		if n := logs.FilterMessageSnippet("fall behind").Len(); n != 1 {
 			t.Errorf("said %d times", n)
 		}

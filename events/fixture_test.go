@@ -78,7 +78,7 @@ func TestHTTPFixtures(t *testing.T) {
 			t.Errorf("%s: %s: %v", fx.Request, a.body, err)
 		}
 	}
-	if len(fixtures) != 15 {
+	if len(fixtures) != 17 {
 		t.Errorf("%d fixtures", len(fixtures))
 	}
 }

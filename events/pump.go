@@ -130,7 +130,7 @@ func (t *topic) pump() {
 		if t.targets == nil {
 			t.targets = make([]*outbox, len(t.sharers))
 			for i, s := range t.sharers {
-				t.targets[i] = s.out
+				t.targets[i] = s.out.box()
 			}
 		}
 		targets := t.targets

@@ -133,7 +133,7 @@ func TestPumpLeavesTheRestToTheWriter(t *testing.T) {
 	s.out.push([]byte("later"))
 	close(hold)
 	eventually(t, "the write", func() bool { return len(f.written()) == 1 })
-	s.out.wait()
+	s.out.box().wait()
 	whole := f.written()[0] + rest.String()
 	if len(f.written()[0]) != 10 || strings.Count(whole, `"id":"1"`) != 1 || !strings.HasSuffix(whole, "}later") {
 		t.Errorf("written %q and then %q", f.written(), rest)
@@ -151,9 +151,9 @@ func TestPumpOverABrokenConnection(t *testing.T) {
 	publishEvent(t, h, "1")
 	publishEvent(t, h, "2")
 	eventually(t, "both", func() bool { return strings.Count(strings.Join(whole.written(), ""), `"type":"event"`) == 2 })
-	s.out.wait()
-	if s.out.isOpen() || len(broken.written()) != 0 {
-		t.Errorf("open %v, written %q", s.out.isOpen(), broken.written())
+	s.out.box().wait()
+	if s.out.box().isOpen() || len(broken.written()) != 0 {
+		t.Errorf("open %v, written %q", s.out.box().isOpen(), broken.written())
 	}
 }
 
@@ -172,7 +172,7 @@ func TestPumpAtComingAndGoing(t *testing.T) {
 	comer := &fakeDirect{}
 	directSubscriber(t, h, comer)
 	h.leave(s)
-	s.out.wait()
+	s.out.box().wait()
 	got := strings.Join(leaver.written(), "") + rest.String()
 	if !strings.Contains(got, `"id":"1"`) || !strings.Contains(got, `"id":"2"`) {
 		t.Errorf("who left was given %q", got)

@@ -9,12 +9,16 @@ type Route struct {
 // routePaths are the paths that lead to each kind of route; those of routeRecords
 // are the paths of recordOps, below /api/records/.
 var routePaths = [...][]string{
-	routeIngest:   {"/api/events"},
-	routeRead:     {"/api/events/:sessionId"},
-	routeRecent:   {"/api/events/:sessionId/recent"},
-	routePoll:     {"/api/events/poll/:sessionId"},
-	routeStream:   {"/api/events/stream/:sessionId"},
-	routeSocket:   {"/ws"},
+	routeIngest: {"/api/events"},
+	routeRead:   {"/api/events/:sessionId"},
+	routeRecent: {"/api/events/:sessionId/recent"},
+	routePoll:   {"/api/events/poll/:sessionId"},
+	routeStream: {"/api/events/stream/:sessionId"},
+	routeSocket: {"/ws"},
+
+	routePollSeveral:   {"/api/events/poll"},
+	routeStreamSeveral: {"/api/events/stream"},
+
 	routeBreakers: {"/api/health/circuit-breakers"},
 	routeHealth:   {"/health"},
 	routeSessions: {"/api/sessions"},

@@ -50,7 +50,7 @@ const (
 type subscriber struct {
 	topic   *topic
 	sink    sink
-	out     *outbox
+	out     queue
 	via     transport
 	enc     encoding
 	since   *storage.Cursor // nil: from now on

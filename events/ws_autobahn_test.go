@@ -33,10 +33,14 @@ type reply struct {
 
 var answered = reply{op: ws.OpText}
 
-func refused(code string) reply                          { return reply{op: ws.OpText, payload: code} }
-func ponged(payload string) reply                        { return reply{op: ws.OpPong, payload: payload} }
-func closedWith(code int) reply                          { return reply{op: ws.OpClose, code: code} }
-func holding(value string) string                        { return `{"type":"ping","x":"` + value + `"}` }
+func refused(code string) reply { return reply{op: ws.OpText, payload: code} }
+
+func ponged(payload string) reply { return reply{op: ws.OpPong, payload: payload} }
+
+func closedWith(code int) reply { return reply{op: ws.OpClose, code: code} }
+
+func holding(value string) string { return `{"type":"ping","x":"` + value + `"}` }
+
 func oneFrame(message string) []ws.Frame                 { return []ws.Frame{masked(text, true, message)} }
 func controlFrame(op ws.OpCode, payload string) ws.Frame { return masked(op, true, payload) }
 
@@ -166,7 +170,7 @@ var validUTF8 = map[string]string{
 var invalidUTF8 = map[string]string{
 	"beyond Unicode": "κόσμε\xf4\x90\x80\x80edited", "first continuation": "\x80", "last continuation": "\xbf", "two continuations": "\x80\xbf",
 	"seven continuations": "\x80\xbf\x80\xbf\x80\xbf\x80", "lonely start of two": "\xc3 ", "of three": "\xe2 ", "of four": "\xf0 ", "of five": "\xf8 ", "of six": "\xfc ",
-	"cut two": "\xc3", "cut three": "\xe2\x82", "cut four": "\xf0\x9f\x98", "cut ones in a row": "\xc3\xe2\x82\xf0\x9f\x98", "fe": "\xfe", "ff": "\xff", "fe fe ff ff": "\xfe\xfe\xff\xff",
+	"cut two": "\xc3", "cut three": "\xe2\x82", "cut four": "\xf0\x9f\x98", "cut ones in a row": "\xc3\xe2\x82\xf0\x9f\x98", "fe": "\xfe", "ff": "\xff", "both, twice each": "\xfe\xfe\xff\xff",
 	"overlong two": "\xc0\xaf", "overlong three": "\xe0\x80\xaf", "overlong four": "\xf0\x80\x80\xaf", "overlong five": "\xf8\x80\x80\x80\xaf", "overlong six": "\xfc\x80\x80\x80\x80\xaf",
 	"overlong, last of one": "\xc1\xbf", "overlong, last of two": "\xe0\x9f\xbf", "overlong, last of three": "\xf0\x8f\xbf\xbf", "overlong zero": "\xc0\x80",
 	"first surrogate": "\xed\xa0\x80", "last high surrogate": "\xed\xaf\xbf", "first low surrogate": "\xed\xb0\x80", "last surrogate": "\xed\xbf\xbf", "pair": "\xed\xa0\x80\xed\xb0\x80",
