@@ -32,10 +32,12 @@ type server struct {
 	normal func() bool
 }
 
-// build compiles a command into dir.
-func build(tb testing.TB, pkg, path string) {
+// build compiles a command of the module in dir.
+func build(tb testing.TB, dir, pkg, path string) {
 	tb.Helper()
-	if out, err := exec.Command("go", "build", "-o", path, pkg).CombinedOutput(); err != nil {
+	c := exec.Command("go", "build", "-o", path, pkg)
+	c.Dir = dir
+	if out, err := c.CombinedOutput(); err != nil {
 		tb.Fatalf("build %s: %v\n%s", pkg, err, out)
 	}
 }
@@ -64,6 +66,11 @@ func (s *server) start(tb testing.TB, env []string, path string, args ...string)
 		_ = c.Process.Kill()
 		_ = c.Wait()
 	})
+	defer func() {
+		if tb.Failed() {
+			tb.Logf("%s", s.log)
+		}
+	}()
 	wait(tb, s.name+" is up", func() bool {
 		_, err := get("http://" + s.addr + "/health")
 		return err == nil
@@ -73,8 +80,8 @@ func (s *server) start(tb testing.TB, env []string, path string, args ...string)
 func startOurs(tb testing.TB, redisURL string) *server {
 	tb.Helper()
 	dir := tb.TempDir()
-	caddy, config := filepath.Join(dir, "caddy"), filepath.Join(dir, "Caddyfile")
-	build(tb, "github.com/actionflows/lifeline/cmd/caddy", caddy)
+	caddy, config := filepath.Join(dir, "caddy-binary"), filepath.Join(dir, "Caddyfile")
+	build(tb, "../..", "./cmd/caddy", caddy)
 	s := &server{name: "Lifeline", addr: freeAddr(tb)}
 	text := fmt.Sprintf("{\n\tadmin off\n\tlifeline {\n\t\tstorage redis %s\n\t\thistory %d\n\t}\n}\nhttp://%s {\n\tlifeline\n}\n",
 		redisURL, historySize, s.addr)
@@ -123,7 +130,7 @@ func (s *server) ourHistory(session string) ([][]byte, error) {
 func startCentrifuge(tb testing.TB, redisAddr string) *server {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "centrifuge")
-	build(tb, "./centrifuge", path)
+	build(tb, ".", "./centrifuge", path)
 	s := &server{name: "centrifuge", addr: freeAddr(tb)}
 	s.start(tb, nil, path, "-addr", s.addr, "-redis", redisAddr)
 	s.publish = func(ctx context.Context, session string, event []byte) error {
@@ -180,13 +187,15 @@ func do(r *http.Request) ([]byte, error) {
 	return b, err
 }
 
+const patience = 20 * time.Second
+
 func wait(tb testing.TB, what string, done func() bool) {
 	tb.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(time.Minute); !done(); <-tick.C {
+	for deadline := time.Now().Add(patience); !done(); <-tick.C {
 		if time.Now().After(deadline) {
-			tb.Fatalf("not within a minute: %s", what)
+			tb.Fatalf("not within %v: %s", patience, what)
 		}
 	}
 }
