@@ -60,7 +60,7 @@ fuzz: ## run random programs against the breaker for FUZZ (1m)
 .PHONY: soak
 soak: ## break Redis, network, disks and nodes at random for SOAK (10m) and longer
 	@scripts/need redis-server
-	LIFELINE_SOAK=$(SOAK) go test -race -timeout 0 -run Soak -v ./storage/resilient/matrix
+	LIFELINE_SOAK=$(SOAK) go test -race -timeout 0 -run Soak -v -p 1 ./storage/resilient/matrix ./events/matrix
 	LIFELINE_SOAK=$(SOAK) go test -race -timeout 0 -run Soak -v ./events/delivery
 
 .PHONY: lint

@@ -59,6 +59,7 @@ import (
 //	    max_polls         <number>
 //	    max_sessions      <number>
 //	    max_logs          <number>
+//	    lifecycle_broadcast off
 //	}
 func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	app := &App{Hubs: make(map[string]*Hub)}
@@ -142,6 +143,10 @@ var hubOptions = map[string]func(*caddyfile.Dispenser, *Hub) error{
 	"max_polls":         func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxPolls) },
 	"max_sessions":      func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxSessions) },
 	"max_logs":          func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxLogs) },
+	"lifecycle_broadcast": func(d *caddyfile.Dispenser, h *Hub) error {
+		h.LifecycleBroadcastOff = true
+		return parseOff(d)
+	},
 }
 
 func parseStorage(d *caddyfile.Dispenser, h *Hub) error {

@@ -60,6 +60,9 @@ type Hub struct {
 	// How many sessions may have events and no record; an event for another one is
 	// refused. Default: 100000.
 	MaxLogs int `json:"max_logs,omitempty"`
+	// Send lifecycle events, session:*, to the followers of their session only, not to
+	// every WebSocket that may read it.
+	LifecycleBroadcastOff bool `json:"lifecycle_broadcast_off,omitempty"`
 
 	// Where a Caddyfile defines the hub; only for messages.
 	DefinedAt string `json:"defined_at,omitempty"`

@@ -196,6 +196,7 @@ func (rt *runtime) apply(h *Hub) {
 	rt.relay.set(h.logger)
 	rt.backend.apply(h)
 	rt.hub.Load().SetLimits(h.limits())
+	rt.hub.Load().SetLifecycleBroadcast(!h.LifecycleBroadcastOff)
 	rt.watchers.apply(h.Watches)
 }
 

@@ -43,7 +43,7 @@ func BenchmarkFanOut(b *testing.B) {
 	h := benchHub(b)
 	for range 1000 {
 		c := newWSConn(h, discard{}, nil, Grant{All: true, Read: true})
-		c.follow(testSession, nil)
+		c.follow(testSession, nil, nil)
 		b.Cleanup(c.unsubscribeAll)
 	}
 	b.ReportAllocs()

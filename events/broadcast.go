@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,7 +21,16 @@ const recentBroadcasts = 64
 type broadcaster struct {
 	mu     sync.Mutex // held while clients are visited; taken before a connection's mu
 	recent ring       // has a lock of its own
+	// off: lifecycle events are for subscribers only.
+	off atomic.Bool
 }
+
+// SetLifecycleBroadcast says whether lifecycle events, session:*, go to every
+// WebSocket client who may read the session; otherwise only to those who follow it.
+// Default: they do. It counts for the events that come after.
+func (h *Hub) SetLifecycleBroadcast(on bool) { h.broadcasts.off.Store(!on) }
+
+func (b *broadcaster) on() bool { return !b.off.Load() }
 
 // ring holds the latest broadcasts, numbered from 1.
 type ring struct {

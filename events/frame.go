@@ -10,7 +10,7 @@ import (
 )
 
 // delivery is one event on its way to the subscribers of its session, or a
-// notice to them. All fields but frames are fixed once it exists.
+// notice to them. All fields but kind and frames are fixed once it exists.
 type delivery struct {
 	notice  noticeKind // noNotice: an event
 	id      string
@@ -23,6 +23,7 @@ type delivery struct {
 	// not read. It is delivered by its producer's number, like a pending one.
 	early    bool
 	received time.Time
+	kind     string // see typeOf
 
 	// frames are the bytes shared by all live subscribers, made when the first
 	// one needs them; guarded by the topic's mu.

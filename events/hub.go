@@ -37,6 +37,7 @@ type Hub struct {
 	shards [shards]shard
 
 	connections registry
+	status      statusTeller
 	broadcasts  broadcaster
 	replays     gate // replays that read from storage
 	longPolls   longPolls
@@ -73,6 +74,7 @@ type intervals struct {
 	ping      time.Duration // between protocol pings
 	dead      time.Duration // a peer silent for so long is gone
 	comment   time.Duration // between comments in a stream
+	status    time.Duration // between two changes of the status that clients are told
 	write     time.Duration // one write to a stream may take
 	closing   time.Duration // a WebSocket's close handshake may take, by default
 	slow      time.Duration // the same for a slow consumer
@@ -86,7 +88,7 @@ func defaultIntervals() intervals {
 		rejoin: 500 * time.Millisecond, catchUp: 30 * time.Second,
 		sweep: time.Second, pong: 20 * time.Second, idle: 10 * time.Second,
 		ping: 25 * time.Second, dead: 60 * time.Second,
-		comment: 15 * time.Second, write: 30 * time.Second,
+		comment: 15 * time.Second, status: 500 * time.Millisecond, write: 30 * time.Second,
 		closing: time.Second, slow: 5 * time.Second, closeAll: 2 * time.Second,
 		handshake: 5 * time.Second,
 	}
@@ -113,11 +115,14 @@ func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 	h.fills.setLimit(maxFills)
 	h.replays.full = func() { h.meet(LimitReplays) }
 	h.SetLimits(cfg.Limits)
-	h.degraded.Store(cfg.Backend.Status().Degraded)
+	h.status.wake = make(chan struct{}, 1)
+	h.status.set(h.statusNow())
+	h.degraded.Store(h.status.last.Degraded)
 	h.cancelStatus = cfg.Backend.OnStatus(h.onStatus)
 	h.tasks.run(h.followGrowth)
 	h.tasks.run(h.followPeers)
 	h.tasks.run(h.keepTime)
+	h.tasks.run(h.followStatus)
 	return h
 }
 
@@ -176,7 +181,7 @@ func (h *Hub) deliver(ev Event, res storage.Result, err error, began time.Time) 
 		t.offer(d)
 	}
 	h.chains.take(ev)
-	if strings.HasPrefix(ev.Type, lifecyclePrefix) {
+	if strings.HasPrefix(ev.Type, lifecyclePrefix) && h.broadcasts.on() {
 		h.broadcast(ev.Session, d)
 	}
 }
@@ -223,6 +228,7 @@ func (h *Hub) onStatus(s resilient.Status) {
 			h.catchUp(&h.shards[i])
 		}
 	}
+	h.statusChanged()
 }
 
 // catchUp lets the topics of a shard read their logs.
@@ -305,7 +311,7 @@ type judge func(Peer) (g Grant, code int, reason string)
 // closed or does not admit it any longer.
 func (h *Hub) enroll(m member) {
 	if !h.connections.add(m) {
-		m.end(closeGoingAway, "server going away", false)
+		m.end(closeGoingAway, awayReason(1), false)
 		return
 	}
 	if j := h.judge.Load(); j != nil {
@@ -359,8 +365,9 @@ func (h *Hub) Close() {
 		deadline, stop := context.WithTimeout(context.Background(), h.times.closeAll)
 		defer stop()
 		empty := h.connections.close()
-		for _, m := range h.connections.all() {
-			m.end(closeGoingAway, "server going away", false)
+		all := h.connections.all()
+		for _, m := range all {
+			m.end(closeGoingAway, awayReason(len(all)), false)
 		}
 		select {
 		case <-empty:

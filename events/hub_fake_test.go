@@ -28,6 +28,7 @@ type fakeBackend struct {
 	reads     int
 	status    resilient.Status
 	onStatus  []func(resilient.Status)
+	breakers  []breaker.Stats
 	growth    chan string
 	// held, by event id: AddEvent returns only once the channel is closed.
 	held map[string]chan struct{}
@@ -279,8 +280,13 @@ func (noRecords) Subscribe(ctx context.Context, _ string, _ func(storage.Message
 
 func (b *fakeBackend) Records() *storage.Store { return &storage.Store{Driver: noRecords{}} }
 
-func (b *fakeBackend) CircuitBreakerStats() []breaker.Stats { return nil }
-func (b *fakeBackend) UsingFallback() bool                  { return b.Status().Degraded }
+func (b *fakeBackend) CircuitBreakerStats() []breaker.Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.breakers)
+}
+
+func (b *fakeBackend) UsingFallback() bool { return b.Status().Degraded }
 
 func (b *fakeBackend) Status() resilient.Status {
 	b.mu.Lock()
@@ -300,8 +306,13 @@ func (b *fakeBackend) setDown(down bool) {
 	if !down {
 		b.ship()
 	}
+	b.set(func() { b.down, b.status.Degraded = down, down })
+	b.tellStatus()
+}
+
+// tellStatus tells the hub of the status.
+func (b *fakeBackend) tellStatus() {
 	b.mu.Lock()
-	b.down, b.status.Degraded = down, down
 	fns, status := slices.Clone(b.onStatus), b.status
 	b.mu.Unlock()
 	for _, fn := range fns {

@@ -115,7 +115,7 @@ func (s *subscriber) replay(cursor storage.Cursor, first bool) {
 		entries := sendable(page)
 		withheld := len(entries) < len(page.Entries)
 		page.Entries = entries
-		if s.sendPage(s.withoutTwins(entries)) != nil {
+		if s.sendPage(s.withoutTwins(entries), s.filter()) != nil {
 			return
 		}
 		cursor = page.Cursor
@@ -194,21 +194,29 @@ func (s *subscriber) withoutTwins(entries []storage.LogEntry) []storage.LogEntry
 	})
 }
 
-// sendPage sends entries, each with the cursor of this reader.
-func (s *subscriber) sendPage(entries []storage.LogEntry) error {
+// sendPage sends those of entries that types lets through, each with the cursor of
+// this reader, and his last one if he is not given the last event.
+func (s *subscriber) sendPage(entries []storage.LogEntry, types typeFilter) error {
 	var c chunk
 	for i, e := range entries {
 		d := entryDelivery(e.Cursor.Epoch, e)
-		if c.b == nil {
-			c.b = make([]byte, 0, min(replayChunk, (len(entries)-i)*(len(d.data)+frameOverhead))+len(d.data)+frameOverhead)
+		last := i == len(entries)-1
+		switch {
+		case s.wants(types, d):
+			if c.b == nil {
+				c.b = make([]byte, 0, min(replayChunk, (len(entries)-i)*(len(d.data)+frameOverhead))+len(d.data)+frameOverhead)
+			}
+			c.b = appendDelivery(c.b, s.enc, s.topic.quoted, d, e.Cursor.String())
+			c.frames++
+			s.topic.meters.delivered[s.via].Add(1)
+		case last:
+			c.b = appendPassed(c.b, s.enc, s.topic.quoted, e.Cursor.String())
+			c.frames++
 		}
-		c.b = appendDelivery(c.b, s.enc, s.topic.quoted, d, e.Cursor.String())
-		c.frames++
-		if len(c.b) >= replayChunk || i == len(entries)-1 {
+		if len(c.b) >= replayChunk || last && c.frames > 0 {
 			if err := s.out.pushWait(s.ctx, c); err != nil {
 				return err
 			}
-			s.topic.meters.delivered[s.via].Add(uint64(c.frames)) //nolint:gosec // positive
 			c = chunk{}
 		}
 	}

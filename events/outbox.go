@@ -46,7 +46,8 @@ type direct interface {
 type chunk struct {
 	b      []byte
 	frames int
-	part   int // of a stream of several sessions: which one
+	part   int  // of a stream of several sessions: which one
+	status bool // the hub's status: see tell
 }
 
 // queue is where a subscriber's frames go: an outbox, or a part of one.
@@ -88,6 +89,24 @@ func (o *outbox) hand(c chunk) {
 	if o.fitsLocked() {
 		o.queueLocked(c)
 	}
+}
+
+// tell is hand for the hub's status: it takes the place of one that waits already, so
+// that there is one at most, and nobody is too slow for it.
+func (o *outbox) tell(b []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.state != outboxOpen {
+		return
+	}
+	for i := range o.queue {
+		if c := &o.queue[i]; c.status {
+			o.bytes += int64(len(b) - len(c.b))
+			c.b = b
+			return
+		}
+	}
+	o.queueLocked(chunk{b: b, frames: 1, status: true})
 }
 
 func (o *outbox) fitsLocked() bool {

@@ -23,7 +23,7 @@ func (rt route) parameters(raw string) (query, *apiError) {
 	var others []string
 	switch rt.kind {
 	case routePoll:
-	case routeRead:
+	case routeRead, routeStream:
 		others = []string{"wait"}
 	default:
 		others = []string{"wait", "types"}

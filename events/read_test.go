@@ -81,7 +81,9 @@ func TestReadParameters(t *testing.T) {
 		{"s/recent", "seconds=60s", "seconds", "seconds must be a whole number from 1 to 31622400"},
 		{"poll/s", "limit=0", "limit", "limit" + number},
 		{"poll/s", "since=x", "since", `since is "x": neither a cursor nor an RFC 3339 time`},
-		{"stream/s", "types=a:b", "types", ""},
+		{"stream/s", "types=x", "types", `types "x" is not of the form namespace:name`},
+		{"stream/s", "wait=1", "wait", ""},
+		{"stream", "session=s&types=x", "types", `types "x" is not of the form namespace:name`},
 		{"stream/s", "since=x&since=y", "since", "since is given twice"},
 		{"s", "x=%zz&apiKey=geheim%zz", "", "it contains a semicolon or a % that starts no escape"},
 	}

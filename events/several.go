@@ -19,6 +19,7 @@ type several struct {
 	// since are their cursors; nil: none is given.
 	since []*storage.Cursor
 	query query
+	types typeFilter // of a stream
 }
 
 // parseSeveral reads the query of a poll or stream of several sessions. resumed is

@@ -47,7 +47,10 @@ type part struct {
 func (s *Site) streamSeveral(w http.ResponseWriter, r *http.Request, g Grant) {
 	m, problem := parseSeveral(r.URL.RawQuery, strings.TrimSpace(r.Header.Get("Last-Event-ID")))
 	if problem == nil {
-		problem = m.query.without("wait", "types")
+		problem = m.query.without("wait")
+	}
+	if problem == nil {
+		m.types, problem = parseTypes(m.query.values["types"])
 	}
 	if problem != nil {
 		writeError(w, http.StatusBadRequest, *problem)
@@ -73,7 +76,7 @@ func (h *Hub) serveMerged(w http.ResponseWriter, r *http.Request, q several, g G
 	defer cancel()
 	replays := make(chan struct{}, 1)
 	for i, session := range q.sessions {
-		defer h.leave(m.follow(ctx, session, &m.parts[i], q.encoding(), replays))
+		defer h.leave(m.follow(ctx, session, &m.parts[i], q, replays))
 		if !h.follows(g, session) {
 			m.stream.expelled(session)
 		}
@@ -85,7 +88,8 @@ func (h *Hub) serveMerged(w http.ResponseWriter, r *http.Request, q several, g G
 	case <-ctx.Done():
 		return
 	}
-	m.open(q.sessions)
+	m.begin(q.sessions)
+	m.greet()
 	m.run(ctx, m.drain, m.comment)
 }
 
@@ -114,15 +118,17 @@ func newMerged(st *stream, q several) *merged {
 }
 
 // follow joins a session.
-func (m *merged) follow(ctx context.Context, session string, to *part, enc encoding, replays chan struct{}) *subscriber {
-	s := &subscriber{sink: to, out: to, via: viaStream, enc: enc, since: to.since, replays: replays}
+func (m *merged) follow(ctx context.Context, session string, to *part, q several, replays chan struct{}) *subscriber {
+	s := &subscriber{
+		sink: to, out: to, via: viaStream, enc: q.encoding(), since: to.since, types: q.types, replays: replays,
+	}
 	m.hub.begin(s, m.hub.register(ctx, session, s))
 	return s
 }
 
-// open writes the first block, with the id from which the client can resume when
+// begin writes the first block, with the id from which the client can resume when
 // the connection breaks before the first event.
-func (m *merged) open(sessions []string) {
+func (m *merged) begin(sessions []string) {
 	cursors := make([]storage.Cursor, len(m.parts))
 	for i := range m.parts {
 		if cursors[i] = m.parts[i].first; m.parts[i].since != nil {
@@ -211,7 +217,7 @@ func (m *merged) comment() []byte {
 }
 
 // A part is a queue: what it is given goes into the stream's, with its number.
-func (s *part) push(b []byte) { s.out.pushChunk(chunk{b, 1, s.index}) }
+func (s *part) push(b []byte) { s.out.pushChunk(chunk{b: b, frames: 1, part: s.index}) }
 
 func (s *part) hand(c chunk) {
 	c.part = s.index

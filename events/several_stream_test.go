@@ -397,7 +397,7 @@ func TestStreamSeveralBeginsWhenAllAreKnown(t *testing.T) {
 	if m.parts[2].confirm(nil, confirmation{cursor: third}); !known() {
 		t.Fatal("it does not begin")
 	}
-	m.open(q.sessions)
+	m.begin(q.sessions)
 	at := compositeOf(t, strings.TrimSpace(strings.TrimPrefix(w.Body.String(), "retry: 3000\nid: ")))
 	if !sameCursor(at["a"], first) || !sameCursor(at["b"], *q.since[1]) || !sameCursor(at["c"], third) {
 		t.Errorf("at %v", at)
@@ -466,7 +466,7 @@ func TestStreamSeveralSharesFrames(t *testing.T) {
 	h.begin(single, h.register(t.Context(), "b", single))
 	defer h.leave(single)
 	for i, session := range q.sessions {
-		defer h.leave(m.follow(t.Context(), session, &m.parts[i], encodeStream, make(chan struct{}, 1)))
+		defer h.leave(m.follow(t.Context(), session, &m.parts[i], q, make(chan struct{}, 1)))
 	}
 	<-m.ready
 	publishIn(t, h, "b", "1")

@@ -24,7 +24,8 @@ type stream struct {
 	wake chan struct{} // holds one place: there is something to do
 	over chan struct{} // closed by end
 
-	begun sync.Once // the first confirmation
+	begun sync.Once   // the first confirmation
+	open  atomic.Bool // the first block has been queued or written
 
 	mu       sync.Mutex // guards what follows
 	returned bool       // the handler has: w and rc are no longer ours
@@ -35,9 +36,13 @@ type stream struct {
 // leaves, the hub closes, the connection is not admitted any longer or does not
 // read fast enough. The header Last-Event-ID, or else the parameter since, says
 // where to begin; a bad one is answered with 400. With named=1 events carry
-// their type in an event field.
+// their type in an event field; types leaves the others out.
 func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string, g Grant) {
 	since, problem := streamStart(r)
+	types, wrong := parseTypes(r.URL.Query()["types"])
+	if problem == nil {
+		problem = wrong
+	}
 	if problem != nil {
 		writeError(w, http.StatusBadRequest, *problem)
 		return
@@ -58,7 +63,8 @@ func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	s := &subscriber{
-		sink: st, out: &st.out, via: viaStream, enc: encodeStream, since: since, replays: make(chan struct{}, 1),
+		sink: st, out: &st.out, via: viaStream, enc: encodeStream, since: since,
+		types: types, replays: make(chan struct{}, 1),
 	}
 	if r.URL.Query().Get("named") == "1" {
 		s.enc = encodeNamedStream
@@ -224,6 +230,7 @@ func (st *stream) confirm(s *subscriber, f confirmation) {
 		// The id, without data, dispatches nothing in a browser, and lets it resume
 		// from here when the connection breaks before the first event.
 		st.out.push([]byte("retry: 3000\nid: " + f.cursor.String() + "\n\n"))
+		st.greet()
 	})
 	if f.gap {
 		st.out.push(appendStreamNotice(nil, s.topic.quoted, noticeGap, f.cursor.String()))

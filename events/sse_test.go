@@ -37,6 +37,8 @@ type streamClient struct {
 	resp   *http.Response
 	r      *bufio.Reader
 	cancel func()
+	// status: the client reads lifeline.status; otherwise it is passed over.
+	status bool
 }
 
 func openStream(t testing.TB, s *httptest.Server, target string, header http.Header) *streamClient {
@@ -55,7 +57,7 @@ func openStream(t testing.TB, s *httptest.Server, target string, header http.Hea
 	if resp.StatusCode != http.StatusOK {
 		t.Fatalf("status %d", resp.StatusCode)
 	}
-	return &streamClient{t, resp, bufio.NewReader(resp.Body), cancel}
+	return &streamClient{t: t, resp: resp, r: bufio.NewReader(resp.Body), cancel: cancel}
 }
 
 // next answers the lines up to the next empty one.
@@ -66,10 +68,14 @@ func (c *streamClient) next() (block string) {
 		if err != nil {
 			c.t.Fatalf("after %q: %v", block, err)
 		}
-		if line == "\n" {
+		if line != "\n" {
+			block += line
+			continue
+		}
+		if c.status || !strings.HasPrefix(block, "event: lifeline.status\n") {
 			return block
 		}
-		block += line
+		block = ""
 	}
 }
 

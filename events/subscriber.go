@@ -62,6 +62,8 @@ type subscriber struct {
 
 	// What follows is guarded by topic.mu.
 	index    int // in topic.subs; -1: removed
+	types    typeFilter
+	leftOut  int // events since he was last given something; see filter.go
 	slot     int // in topic.sharers; -1: not there
 	mode     subscriberMode
 	cursor   storage.Cursor              // in modeOwn
@@ -87,7 +89,7 @@ func (s *subscriber) setMode(m subscriberMode) {
 		s.topic.personal++
 	}
 	s.mode = m
-	switch shares := m == modeShared && s.told == nil; {
+	switch shares := s.shares(); {
 	case shares && s.slot < 0:
 		s.topic.share(s)
 	case !shares && s.slot >= 0:
@@ -96,6 +98,11 @@ func (s *subscriber) setMode(m subscriberMode) {
 	if m != modeOwn {
 		s.seen, s.degraded, s.withheld = nil, false, false
 	}
+}
+
+// shares reports whether he gets the topic's frames with the others.
+func (s *subscriber) shares() bool {
+	return s.mode == modeShared && s.told == nil && len(s.types) == 0
 }
 
 // startLive begins with the events behind the topic's cursor.
@@ -110,14 +117,20 @@ func (s *subscriber) startLive() {
 	s.pending = nil
 }
 
-// confirmAgain answers a client who subscribes to what he follows already. While
-// the subscription is still waiting for its own confirmation, that one will do.
-func (s *subscriber) confirmAgain() {
+// confirmAgain answers a client who subscribes to what he follows already, and lets
+// him have these types from now on: behind the cursor that he is told, or from the
+// next page of a replay on. While the subscription is still waiting for its own
+// confirmation, that one will do.
+func (s *subscriber) confirmAgain(types typeFilter) {
 	t := s.topic
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if s.index < 0 {
+		return
+	}
+	s.types = types
+	s.setMode(s.mode) // he may share frames now, or no longer
 	switch {
-	case s.index < 0:
 	case s.mode == modeOwn, s.mode == modeJoining && s.cursor.Epoch != 0: // a repeated replay
 		s.sink.confirm(s, confirmation{cursor: s.cursor})
 	case s.mode == modeShared:
@@ -130,11 +143,11 @@ func (s *subscriber) confirmAgain() {
 // subscribers had it before, while it was pending.
 func (s *subscriber) take(d *delivery, silent bool) {
 	switch s.mode {
-	case modeShared: // he was told of events before he subscribed
+	case modeShared: // he has a filter, or was told of events before he subscribed
 		if !silent && !s.wasTold(d) {
-			s.push(d.shared(s.enc, s.topic.quoted, s.topic.cursor))
+			s.give(d, func() []byte { return d.shared(s.enc, s.topic.quoted, s.topic.cursor) }, s.topic.cursor.String)
 		}
-		if s.forget(d); s.told == nil {
+		if s.forget(d); s.shares() {
 			s.topic.share(s)
 		}
 	case modeOwn:
@@ -182,7 +195,7 @@ func (s *subscriber) takeOwn(d *delivery) {
 		}
 	}
 	if !saw && !twin && !s.wasTold(d) {
-		s.push(appendDelivery(nil, s.enc, s.topic.quoted, d, s.cursor.String()))
+		s.give(d, func() []byte { return appendDelivery(nil, s.enc, s.topic.quoted, d, s.cursor.String()) }, s.cursor.String)
 	}
 }
 

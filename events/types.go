@@ -19,19 +19,28 @@ type typeFilter []string
 // parseTypes reads what stands in the parameter types, which may be given several
 // times, with commas between types.
 func parseTypes(values []string) (typeFilter, *apiError) {
-	var f typeFilter
+	var names []string
 	for _, value := range values {
-		for name := range strings.SplitSeq(value, ",") {
-			if err := validType(name); err != nil {
-				return nil, badParameter("types", fmt.Sprintf("%.120q %s", name, err))
-			}
-			f = append(f, name)
-		}
+		names = append(names, strings.Split(value, ",")...)
 	}
-	if len(f) > maxTypes {
-		return nil, badParameter("types", fmt.Sprintf("names %d types, at most %d are allowed", len(f), maxTypes))
+	f, err := newTypeFilter(names)
+	if err != nil {
+		return nil, badParameter("types", err.Error())
 	}
 	return f, nil
+}
+
+// newTypeFilter is the filter that these names make. The error goes on after "types".
+func newTypeFilter(names []string) (typeFilter, error) {
+	for _, name := range names {
+		if err := validType(name); err != nil {
+			return nil, fmt.Errorf("%.120q %w", name, err)
+		}
+	}
+	if len(names) > maxTypes {
+		return nil, fmt.Errorf("names %d types, at most %d are allowed", len(names), maxTypes)
+	}
+	return names, nil
 }
 
 func (f typeFilter) takes(kind string) bool {

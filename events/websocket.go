@@ -54,7 +54,9 @@ func (h *Hub) ServeWebSocket(w http.ResponseWriter, r *http.Request, g Grant, co
 	if extension != "" {
 		c.reader.deflate, c.enc = true, encodeDeflated
 	}
-	c.hello()
+	degraded := c.hello()
+	h.enroll(c)
+	c.greet(degraded)
 	h.serveSocket(c)
 }
 
@@ -77,11 +79,12 @@ func (h *Hub) RefuseWebSocket(w http.ResponseWriter, r *http.Request, p Peer, co
 	}
 	c := newWSConn(h, sock, rest, Grant{Peer: p})
 	c.end(code, reason, true)
+	h.enroll(c)
 	h.serveSocket(c)
 }
 
+// serveSocket serves a connection that is enrolled.
 func (h *Hub) serveSocket(c *wsConn) {
-	h.enroll(c)
 	// Where nobody else looks at the connection, its reader needs a small goroutine,
 	// not the one of the HTTP server with all that hangs on it.
 	_, encrypted := c.sock.(*tls.Conn)

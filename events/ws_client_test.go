@@ -51,6 +51,8 @@ type wsClient struct {
 	conn net.Conn
 	r    io.Reader
 	id   string // from hello
+	// status: the client reads status messages; otherwise they are passed over.
+	status bool
 }
 
 const clientTimeout = 20 * time.Second
@@ -108,15 +110,19 @@ func (c *wsClient) frame() ws.Frame {
 // read answers the next message.
 func (c *wsClient) read() map[string]any {
 	c.t.Helper()
-	f := c.frame()
-	if f.Header.OpCode != ws.OpText {
-		c.t.Fatalf("got opcode %x: %q", f.Header.OpCode, f.Payload)
+	for {
+		f := c.frame()
+		if f.Header.OpCode != ws.OpText {
+			c.t.Fatalf("got opcode %x: %q", f.Header.OpCode, f.Payload)
+		}
+		var m map[string]any
+		if err := json.Unmarshal(f.Payload, &m); err != nil {
+			c.t.Fatalf("%v: %s", err, f.Payload)
+		}
+		if c.status || m["type"] != "status" {
+			return m
+		}
 	}
-	var m map[string]any
-	if err := json.Unmarshal(f.Payload, &m); err != nil {
-		c.t.Fatalf("%v: %s", err, f.Payload)
-	}
-	return m
 }
 
 // want reads a message and checks that it has what the JSON text says.

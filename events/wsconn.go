@@ -2,11 +2,12 @@ package events
 
 import (
 	"context"
-	"crypto/rand"
+	crand "crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -82,7 +83,7 @@ func newWSConn(h *Hub, sock socket, early []byte, g Grant) *wsConn {
 
 func newClientID() string {
 	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails since Go 1.24
+	_, _ = crand.Read(b[:]) // never fails since Go 1.24
 	return hex.EncodeToString(b[:])
 }
 
@@ -273,10 +274,25 @@ func (c *wsConn) passed(number uint64) {
 	c.visited = number
 }
 
-// retryReason is the reason of a close with closeLimit.
-func retryReason(seconds int) string {
+// reconnectRate is how many clients a second should come again after the hub has
+// closed; minSpread and maxSpread bound over how long they are spread for that.
+const (
+	reconnectRate = 1000
+	minSpread     = time.Second
+	maxSpread     = 30 * time.Second
+)
+
+// awayReason is the reason of a close with closeGoingAway: when one of so many clients
+// should come again, drawn by lot, in milliseconds.
+func awayReason(clients int) string {
+	spread := min(max(time.Duration(clients)*time.Second/reconnectRate, minSpread), maxSpread)
+	return retryReason(rand.N(spread).Truncate(time.Millisecond).Seconds())
+}
+
+// retryReason is the reason of a close after which the client should wait.
+func retryReason(seconds float64) string {
 	b, err := json.Marshal(struct {
-		RetryAfter int `json:"retryAfter"`
+		RetryAfter float64 `json:"retryAfter"`
 	}{seconds})
 	if err != nil {
 		panic(err) // a number always encodes

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/actionflows/lifeline/storage"
@@ -59,10 +60,17 @@ type messagePayload struct {
 }
 
 type errorMessage struct {
-	Type      string `json:"type"`
-	Payload   string `json:"payload"`
-	Code      string `json:"code"`
-	SessionID string `json:"sessionId,omitempty"`
+	Type      string        `json:"type"`
+	Payload   string        `json:"payload"`
+	Code      string        `json:"code"`
+	SessionID string        `json:"sessionId,omitempty"`
+	Details   *errorDetails `json:"details,omitempty"`
+}
+
+// errorDetails are for programs.
+type errorDetails struct {
+	Field string `json:"field,omitempty"` // the member that is wrong
+	Limit int    `json:"limit,omitempty"` // the bound that was met
 }
 
 type pongMessage struct {
@@ -75,7 +83,7 @@ type clientMessage struct {
 	Type      *string         `json:"type"`
 	SessionID *string         `json:"sessionId"`
 	Since     *string         `json:"since"`
-	Types     json.RawMessage `json:"types"`
+	Types     *[]string       `json:"types"`
 	Payload   json.RawMessage `json:"payload"`
 }
 
@@ -89,13 +97,29 @@ func (c *wsConn) sendError(code, session, text string) {
 	c.send(errorMessage{Type: "error", Payload: text, Code: code, SessionID: session})
 }
 
-// hello tells the client that it is connected; the handshake alone does not.
-func (c *wsConn) hello() {
+// sendFieldError names the member that is wrong.
+func (c *wsConn) sendFieldError(code, session, field, text string) {
+	c.send(errorMessage{
+		Type: "error", Payload: strings.TrimSpace(field + " " + text), Code: code, SessionID: session,
+		Details: &errorDetails{Field: field},
+	})
+}
+
+// sendLimitError tells the bound that was met.
+func (c *wsConn) sendLimitError(code, session string, limit int, text string) {
+	c.send(errorMessage{Type: "error", Payload: text, Code: code, SessionID: session, Details: &errorDetails{Limit: limit}})
+}
+
+// hello tells the client that it is connected; the handshake alone does not. It
+// answers what it says of storage.
+func (c *wsConn) hello() (degraded bool) {
+	degraded = c.hub.Degraded()
 	c.send(helloMessage{confirmationType, helloPayload{
 		ClientID: c.id, Message: welcomeMessage, Protocol: protocolVersion,
-		Degraded: c.hub.Degraded(), LongPoll: true,
+		Degraded: degraded, LongPoll: true,
 		PingInterval: c.hub.times.pong.Milliseconds(), MaxMessage: c.hub.Limits().MaxMessage,
 	}})
+	return degraded
 }
 
 // handle answers one message of the client.
@@ -103,7 +127,7 @@ func (c *wsConn) handle(message []byte) {
 	var m clientMessage
 	if err := json.Unmarshal(message, &m); err != nil {
 		if wrong, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-			c.sendError(codeBadMessage, "", wrongKind(wrong))
+			c.wrongKind(wrong)
 			return
 		}
 		c.sendError(codeBadJSON, "", "the message is not JSON: "+err.Error())
@@ -111,7 +135,7 @@ func (c *wsConn) handle(message []byte) {
 	}
 	switch {
 	case m.Type == nil:
-		c.sendError(codeBadMessage, "", "the message has no type")
+		c.sendFieldError(codeBadMessage, "", "type", "is missing")
 	case *m.Type == "ping":
 		c.send(pongMessage{"pong", c.id})
 	case *m.Type == "subscribe":
@@ -128,50 +152,69 @@ func (c *wsConn) handle(message []byte) {
 	}
 }
 
-func wrongKind(e *json.UnmarshalTypeError) string {
-	if e.Field == "" {
-		return "the message must be a JSON object"
+// wrongKind says what the message, or a member of it, must be.
+func (c *wsConn) wrongKind(e *json.UnmarshalTypeError) {
+	switch e.Field {
+	case "":
+		c.sendError(codeBadMessage, "", "the message must be a JSON object")
+	case "types":
+		c.sendFieldError(codeBadMessage, "", e.Field, `must be an array of strings, such as ["chain:*"]`)
+	default:
+		c.sendFieldError(codeBadMessage, "", e.Field, "must be a string")
 	}
-	return e.Field + " must be a string"
 }
 
 // session is the valid session id of a message; without one the client is told.
 func (c *wsConn) session(m clientMessage) (session string, ok bool) {
 	if m.SessionID == nil {
-		c.sendError(codeBadSession, "", "sessionId is missing")
+		c.sendFieldError(codeBadSession, "", "sessionId", "is missing")
 		return "", false
 	}
 	if err := validSessionID(*m.SessionID); err != nil {
-		c.sendError(codeBadSession, "", "sessionId "+err.Error())
+		c.sendFieldError(codeBadSession, "", "sessionId", err.Error())
 		return "", false
 	}
 	return *m.SessionID, true
 }
 
 // subscribe follows a session. Doing so again with since starts from there;
-// without, it changes nothing.
+// without, it only changes the types.
 func (c *wsConn) subscribe(m clientMessage) {
 	session, ok := c.session(m)
 	if !ok {
 		return
 	}
-	if len(m.Types) > 0 && string(m.Types) != "null" {
-		// Ignoring it would send what the client did not ask for.
-		c.sendError(codeBadMessage, session, "types is not supported by this hub")
+	types, err := m.filter()
+	if err != nil {
+		c.sendFieldError(codeBadMessage, session, "types", err.Error())
 		return
 	}
 	var since *storage.Cursor
 	if m.Since != nil && *m.Since != "" {
 		cursor, err := storage.ParseCursor(*m.Since)
 		if err != nil {
-			c.sendError(codeBadCursor, session, "since is "+err.Error())
+			c.sendFieldError(codeBadCursor, session, "since", "is "+err.Error())
 			return
 		}
 		since = &cursor
 	}
 	if c.allowed(session, useRead) {
-		c.follow(session, since)
+		c.follow(session, since, types)
 	}
+}
+
+// filter is what the message says of types; nil: all. Each is a name of its own.
+func (m clientMessage) filter() (typeFilter, error) {
+	if m.Types == nil {
+		return nil, nil
+	}
+	if len(*m.Types) == 0 {
+		return nil, errors.New("is empty; leave it out to get all events")
+	}
+	if i := slices.IndexFunc(*m.Types, func(name string) bool { return strings.Contains(name, ",") }); i >= 0 {
+		return nil, fmt.Errorf("%.120q has a comma: make it several strings", (*m.Types)[i])
+	}
+	return newTypeFilter(*m.Types)
 }
 
 // allowed reports whether the client may use a session; otherwise he is told.
@@ -198,7 +241,7 @@ func (c *wsConn) input(m clientMessage) {
 		return
 	}
 	if m.Payload == nil {
-		c.sendError(codeBadMessage, session, "the message has no payload")
+		c.sendFieldError(codeBadMessage, session, "payload", "is missing")
 		return
 	}
 	if !c.allowed(session, useAdd) {
@@ -211,9 +254,9 @@ func (c *wsConn) input(m clientMessage) {
 	switch {
 	case err == nil:
 	case isWrong:
-		c.sendError(codeBadMessage, session, wrong.Error())
+		c.sendFieldError(codeBadMessage, session, "payload", wrong.Problem)
 	case errors.Is(err, storage.ErrFull):
-		c.sendError(codeInputFull, session, fmt.Sprintf("%d inputs wait in this session, which is as many as may", storage.MaxInputs))
+		c.sendLimitError(codeInputFull, session, storage.MaxInputs, fmt.Sprintf("%d inputs wait in this session, which is as many as may", storage.MaxInputs))
 	default:
 		c.sendError(codeUnavailable, session, unavailableText)
 	}
@@ -226,7 +269,7 @@ func (c *wsConn) expelled(session string) {
 	}
 }
 
-func (c *wsConn) follow(session string, since *storage.Cursor) {
+func (c *wsConn) follow(session string, since *storage.Cursor, types typeFilter) {
 	c.mu.Lock()
 	old := c.subs[session]
 	limit := c.hub.Limits().MaxSubscriptions
@@ -235,10 +278,10 @@ func (c *wsConn) follow(session string, since *storage.Cursor) {
 	switch {
 	case full:
 		c.hub.meet(LimitSubscriptions)
-		c.sendError(codeTooManySubs, session, fmt.Sprintf("a connection follows at most %d sessions, as max_subscriptions says", limit))
+		c.sendLimitError(codeTooManySubs, session, limit, fmt.Sprintf("a connection follows at most %d sessions, as max_subscriptions says", limit))
 		return
 	case old != nil && since == nil:
-		old.confirmAgain()
+		old.confirmAgain(types)
 		return
 	case old != nil:
 		c.unsubscribe(session)
@@ -246,7 +289,7 @@ func (c *wsConn) follow(session string, since *storage.Cursor) {
 	if c.replays == nil {
 		c.replays = make(chan struct{}, 1)
 	}
-	s := &subscriber{sink: c, out: &c.out, via: viaWebSocket, enc: c.enc, since: since, replays: c.replays}
+	s := &subscriber{sink: c, out: &c.out, via: viaWebSocket, enc: c.enc, since: since, types: types, replays: c.replays}
 	c.mu.Lock()
 	if c.subs == nil {
 		c.subs = make(map[string]*subscriber)

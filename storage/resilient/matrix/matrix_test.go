@@ -1,76 +1,31 @@
 package matrix
 
 import (
-	"hash/fnv"
-	"os"
-	"slices"
-	"strconv"
-	"strings"
-	"sync"
 	"testing"
+
+	"github.com/actionflows/lifeline/internal/faultmatrix"
 )
 
-func allFaults() []fault { return slices.Concat(redisFaults, networkFaults, nodeFaults) }
-
-// seedEnv replaces the fixed seeds, to see a run of a soak again.
-const seedEnv = "LIFELINE_SEED"
-
-// seedOf is the fixed seed of a fault.
-func seedOf(name string) uint64 {
-	if seed, err := strconv.ParseUint(os.Getenv(seedEnv), 10, 64); err == nil {
-		return seed
-	}
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(name))
-	return h.Sum64()
-}
-
-// table collects a row for each run.
-type table struct {
-	mu   sync.Mutex
-	rows []string
-}
-
-func (b *table) add(row string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.rows = append(b.rows, row)
-}
-
-func (b *table) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	slices.Sort(b.rows)
-	return tableHead + "\n" + strings.Join(b.rows, "\n")
-}
-
-// Whatever goes wrong, nothing that was acknowledged is lost, seen twice or out of
-// order.
+// All faults, at the level of storage.
 func TestMatrix(t *testing.T) {
 	t.Parallel()
-	results := new(table)
-	t.Cleanup(func() { t.Logf("\n%s", results) })
-	for _, f := range allFaults() {
-		t.Run(f.name, func(t *testing.T) {
-			t.Parallel()
-			prove(t, f, seedOf(f.name), results)
-		})
-	}
+	faultmatrix.Matrix(t, faultmatrix.Subject{})
 }
 
-// prove makes one run, which must have nothing to complain about.
-func prove(t *testing.T, f fault, seed uint64, results *table) verdict {
-	t.Helper()
-	t.Logf("seed %d", seed)
-	v := conduct(t, f, seed)
-	results.add(v.row(f.name))
-	if f.pends && v.pending == 0 {
-		t.Error("nothing was pending: the fault has not happened")
-	}
-	if n := v.lost + v.duplicated + v.reordered; n > 0 || len(v.problems) > 0 {
-		const most = 20
-		t.Errorf("seed %d\n%s\n%s\n%s", seed, tableHead, v.row(f.name),
-			strings.Join(v.problems[:min(len(v.problems), most)], "\n"))
-	}
-	return v
+func TestControls(t *testing.T) {
+	t.Parallel()
+	faultmatrix.Controls(t, faultmatrix.Subject{}, []faultmatrix.Control{
+		{Broken: faultmatrix.BrokenDedup, Fault: "replies lost"},
+		{Broken: faultmatrix.BrokenRefill, Fault: "redis killed, empty"},
+		{Broken: faultmatrix.BrokenHasty, Fault: "node killed"},
+		{Broken: faultmatrix.BrokenForgetful, Fault: "node killed in an outage"},
+		{Broken: faultmatrix.BrokenParts, Fault: "redis frozen"},
+		{Broken: faultmatrix.BrokenEpoch, Fault: "redis killed, old snapshot"},
+		{Broken: faultmatrix.BrokenLoud, Fault: "redis killed, empty"},
+	})
+}
+
+// Runs for as long as LIFELINE_SOAK says; without it, not at all.
+func TestSoak(t *testing.T) {
+	faultmatrix.Soak(t, faultmatrix.Subject{})
 }

@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"fmt"
@@ -7,7 +7,7 @@ import (
 )
 
 // The faults of nodes and of their disks.
-var nodeFaults = []fault{
+var nodeFaults = []Fault{
 	{name: "node killed", strike: nodeKilled, lasts: 300 * time.Millisecond, killsNodes: true},
 	{
 		name: "node killed in an outage", strike: nodeKilledInOutage, lasts: 1500 * time.Millisecond,
@@ -155,9 +155,9 @@ func clonedJournal(r *run) {
 }
 
 func fullDisk(r *run) {
-	r.nodes[0].must(r.ctx, request{Do: doDisk, Name: diskFull})
+	r.nodes[0].must(r.ctx, request{Do: DoDisk, Name: diskFull})
 	r.outage()
-	r.nodes[0].must(r.ctx, request{Do: doDisk, Name: diskHeal})
+	r.nodes[0].must(r.ctx, request{Do: DoDisk, Name: diskHeal})
 }
 
 func fullDiskInOutage(r *run) {
@@ -169,7 +169,7 @@ func fullDiskInOutage(r *run) {
 
 // fsyncError has the journal's next fsync fail, once: it must open the file anew.
 func fsyncError(r *run) {
-	r.nodes[0].must(r.ctx, request{Do: doDisk, Name: diskFsync})
+	r.nodes[0].must(r.ctx, request{Do: DoDisk, Name: diskFsync})
 	r.outage()
 }
 
@@ -178,7 +178,7 @@ func fsyncError(r *run) {
 func fsyncErrorInOutage(r *run) {
 	r.redis.Freeze()
 	r.outage()
-	r.nodes[0].must(r.ctx, request{Do: doDisk, Name: diskFsync})
+	r.nodes[0].must(r.ctx, request{Do: DoDisk, Name: diskFsync})
 	a := r.actor("killer", r.calm)
 	a.pause(0, 100*time.Millisecond)
 	r.nodes[0].kill()

@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"bufio"
@@ -24,21 +24,23 @@ var errDown = errors.New("the node is down")
 
 // client is a node process as its test sees it, over all its lives.
 type client struct {
-	t      testing.TB
-	config nodeConfig
-	log    string // file of what the processes write to stderr
+	t       testing.TB
+	subject Subject
+	config  nodeConfig
+	log     string // file of what the processes write to stderr
 
 	mu      sync.Mutex
 	process *faults.Process
 	up      chan struct{} // closed while the node is up
 	next    uint64
+	addr    string
 	waiting map[uint64]chan reply // nil while it is down
 	reading sync.WaitGroup
 }
 
-func newClient(t testing.TB, config nodeConfig) *client {
+func newClient(t testing.TB, s Subject, config nodeConfig) *client {
 	return &client{
-		t: t, config: config, up: make(chan struct{}),
+		t: t, subject: s, config: config, up: make(chan struct{}),
 		log: filepath.Join(t.TempDir(), config.Name+".log"),
 	}
 }
@@ -54,15 +56,20 @@ func (c *client) start() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	process := faults.StartProcess(c.t, log, nodeEnv+"="+string(settings))
+	process := faults.StartProcess(c.t, log, Env+"="+string(settings))
 	_ = log.Close()
 	lines := bufio.NewReaderSize(process.Out, 1<<20)
-	if _, err := lines.ReadBytes('\n'); err != nil {
+	var ready reply
+	line, err := lines.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &ready)
+	}
+	if err != nil {
 		process.Kill()
 		c.t.Fatalf("node %s does not start: %v\n%s", c.config.Name, err, c.tail())
 	}
 	c.mu.Lock()
-	c.process, c.waiting = process, make(map[uint64]chan reply)
+	c.process, c.waiting, c.addr = process, make(map[uint64]chan reply), ready.Addr
 	close(c.up)
 	c.mu.Unlock()
 	c.reading.Go(func() { c.read(lines) })
@@ -100,6 +107,42 @@ func (c *client) read(lines *bufio.Reader) {
 // call asks the node. The error is errDown or ctx's; what the storage says is in
 // the reply.
 func (c *client) call(ctx context.Context, q request) (reply, error) {
+	if c.subject.Call != nil && q.Do != DoDisk {
+		return c.callOverNetwork(ctx, q)
+	}
+	return c.callOverPipe(ctx, q)
+}
+
+// callOverNetwork answers errDown only when the process has ended; whoever is not
+// answered by one that lives tries again.
+func (c *client) callOverNetwork(ctx context.Context, q request) (reply, error) {
+	addr, up := c.address()
+	if !up {
+		return reply{}, errDown
+	}
+	start := time.Now()
+	r, err := c.subject.Call(ctx, addr, q)
+	r.took(start)
+	if err == nil {
+		return r, nil
+	}
+	if ctx.Err() != nil {
+		return r, ctx.Err()
+	}
+	if _, up := c.address(); !up {
+		return r, errDown
+	}
+	r.Error, r.Later = err.Error(), true
+	return r, nil
+}
+
+func (c *client) address() (addr string, up bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.addr, c.waiting != nil
+}
+
+func (c *client) callOverPipe(ctx context.Context, q request) (reply, error) {
 	answer := make(chan reply, 1)
 	c.mu.Lock()
 	if c.waiting == nil {

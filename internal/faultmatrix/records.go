@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"errors"
@@ -42,7 +42,7 @@ func (a actor) write(node int) {
 			w.value = float64(len(a.r.book.writes) + 1)
 			a.r.book.writes = append(a.r.book.writes, w)
 		})
-		if _, ok := a.insist(a.r.nodes[node], request{Do: doWindow, Name: document, Number: w.value}); !ok {
+		if _, ok := a.insist(a.r.nodes[node], request{Do: DoWindow, Name: document, Number: w.value}); !ok {
 			return
 		}
 		a.r.book.locked(func() { w.acked = time.Now() })
@@ -55,7 +55,7 @@ func (a actor) write(node int) {
 // readBack reads what was just written, through the same node. That it cannot be
 // read now is an answer; that it is another is not.
 func (a actor) readBack(node int, w *write) {
-	r, err := a.r.nodes[node].call(a.r.ctx, request{Do: doWindowed, Name: w.document})
+	r, err := a.r.nodes[node].call(a.r.ctx, request{Do: DoWindowed, Name: w.document})
 	if err != nil || r.Error != "" {
 		return
 	}
@@ -67,7 +67,7 @@ func (a actor) readBack(node int, w *write) {
 // count counts, each time once: a count has no id, so that none is repeated.
 func (a actor) count(node int) {
 	for a.pause(5*time.Millisecond, 30*time.Millisecond) {
-		r, err := a.r.nodes[node].call(a.r.ctx, request{Do: doCount, Name: action})
+		r, err := a.r.nodes[node].call(a.r.ctx, request{Do: DoCount, Name: action})
 		a.r.book.locked(func() {
 			switch {
 			case err == nil && r.Error == "":
@@ -89,7 +89,12 @@ func (a actor) push(node int) {
 	for i := 0; a.pause(10*time.Millisecond, 60*time.Millisecond); i++ {
 		id := fmt.Sprintf("%s-%d", a.name, i)
 		a.r.book.locked(func() { a.r.book.inputs.tried[id] = struct{}{} })
-		if _, ok := a.insist(a.r.nodes[node], request{Do: doPush, Name: inputQueue, ID: id}); !ok {
+		q := request{Do: DoPush, Name: inputQueue, ID: id}
+		if a.r.subject.Call != nil { // the hub draws the ids: a repetition is another input
+			if r, err := a.r.nodes[node].call(a.r.ctx, q); err != nil || r.Error != "" {
+				continue
+			}
+		} else if _, ok := a.insist(a.r.nodes[node], q); !ok {
 			return
 		}
 		a.r.book.locked(func() { a.r.book.inputs.pushed[id] = time.Now() })
@@ -102,7 +107,7 @@ const slow = 100_000 // µs
 
 func (a actor) take(node int) {
 	for a.pause(20*time.Millisecond, 150*time.Millisecond) {
-		r, err := a.r.nodes[node].call(a.r.ctx, request{Do: doTake, Name: inputQueue, Limit: takeMost})
+		r, err := a.r.nodes[node].call(a.r.ctx, request{Do: DoTake, Name: inputQueue, Limit: takeMost})
 		a.r.book.locked(func() {
 			if err != nil || r.Took > slow || r.Error != "" && !refusedAtOnce(r) {
 				a.r.book.inputs.lost += takeMost

@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// soakEnv says how long TestSoak goes on; without it, not at all.
+	// soakEnv says how long a soak goes on; without it, not at all.
 	soakEnv = "LIFELINE_SOAK"
 	// kills is how often a soak kills nodes and Redis together.
 	kills = 200
@@ -21,9 +21,10 @@ const (
 	longestAck = 2 * time.Second
 )
 
-// Faults with random seeds and of random length, for as long as LIFELINE_SOAK
+// Soak goes through faults with random seeds and of random length, for as long as LIFELINE_SOAK
 // says, and at least 200 times nodes and Redis killed together.
-func TestSoak(t *testing.T) {
+func Soak(t *testing.T, s Subject) {
+	t.Helper()
 	soak := os.Getenv(soakEnv)
 	if soak == "" {
 		return
@@ -36,7 +37,7 @@ func TestSoak(t *testing.T) {
 	results := new(table)
 	t.Cleanup(func() { t.Logf("\n%s", results) })
 	for _, f := range soakFaults() {
-		soakRun(t, f, seed, results)
+		soakRun(t, s, f, seed, results)
 		seed++
 	}
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -45,15 +46,15 @@ func TestSoak(t *testing.T) {
 		f := faults[random.IntN(len(faults))]
 		f.lasts = time.Duration(float64(f.lasts) * (0.1 + 2*random.Float64()))
 		f.pends = false // perhaps it was too short
-		soakRun(t, f, seed, results)
+		soakRun(t, s, f, seed, results)
 	}
 }
 
 // soakFaults are those that take too long for every day.
-func soakFaults() []fault {
+func soakFaults() []Fault {
 	frozen := faultNamed("node frozen")
 	frozen.name, frozen.lasts = "node frozen for a minute", time.Minute
-	faults := []fault{frozen}
+	faults := []Fault{frozen}
 	killed := faultNamed("nodes and redis killed")
 	killed.name, killed.times = "nodes and redis killed, again and again", killsInRun
 	for range kills / killsInRun {
@@ -62,10 +63,10 @@ func soakFaults() []fault {
 	return faults
 }
 
-func soakRun(t *testing.T, f fault, seed uint64, results *table) {
+func soakRun(t *testing.T, s Subject, f Fault, seed uint64, results *table) {
 	t.Helper()
 	t.Run(fmt.Sprintf("%s/seed=%d", f.name, seed), func(t *testing.T) {
-		v := prove(t, f, seed, results)
+		v := prove(t, s, f, seed, results)
 		if v.longest > longestAck && !f.freezesNodes {
 			t.Errorf("an acknowledgement took %v", v.longest)
 		}

@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"context"
@@ -17,9 +17,10 @@ import (
 
 // run is two nodes on one Redis, those who use them, and what goes wrong.
 type run struct {
-	t     testing.TB
-	fault fault
-	seed  uint64
+	t       testing.TB
+	fault   Fault
+	subject Subject
+	seed    uint64
 
 	ctx    context.Context // ends when the run gives up
 	cancel context.CancelFunc
@@ -49,10 +50,10 @@ const nodeCount = 2
 const giveUp = 3 * time.Minute
 
 // conduct makes one run and answers what it has shown.
-func conduct(t testing.TB, f fault, seed uint64) verdict {
+func conduct(t testing.TB, s Subject, f Fault, seed uint64) verdict {
 	t.Helper()
 	r := &run{
-		t: t, fault: f, seed: seed, began: time.Now(), book: newBook(),
+		t: t, subject: s, fault: f, seed: seed, began: time.Now(), book: newBook(),
 		calm: make(chan struct{}), readersStop: make(chan struct{}),
 	}
 	r.ctx, r.cancel = context.WithTimeout(context.Background(), giveUp+f.lasts*2)
@@ -96,7 +97,7 @@ func (r *run) startServers() {
 	for i := range nodeCount {
 		c := nodeConfig{Name: fmt.Sprint("node", i), MaxBytes: r.fault.maxBytes, Broken: r.fault.broken}
 		c.Dir = filepath.Join(r.t.TempDir(), c.Name)
-		if c.Broken == brokenParts { // that is the readers' part
+		if readersDefect(c.Broken) {
 			c.Broken = ""
 		}
 		if r.cluster != nil {
@@ -107,14 +108,14 @@ func (r *run) startServers() {
 			r.proxies = append(r.proxies, p)
 			c.URL = "redis://" + p.Addr()
 		}
-		n := newClient(r.t, c)
+		n := newClient(r.t, r.subject, c)
 		n.start()
 		r.nodes = append(r.nodes, n)
 	}
 	if r.fault.clones {
 		c := r.nodes[0].config
 		c.Name, c.Dir = "clone", filepath.Join(r.t.TempDir(), "clone")
-		r.nodes = append(r.nodes, newClient(r.t, c))
+		r.nodes = append(r.nodes, newClient(r.t, r.subject, c))
 	}
 }
 
@@ -234,7 +235,7 @@ func (r *run) awaitNormal() {
 	ok := r.until(patience, func() bool {
 		reasons = nil
 		for _, n := range r.nodes {
-			s, err := n.call(r.ctx, request{Do: doStatus})
+			s, err := n.call(r.ctx, request{Do: DoStatus})
 			switch {
 			case err != nil:
 				reasons = append(reasons, err.Error())

@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"errors"
@@ -14,9 +14,9 @@ import (
 type form int
 
 const (
-	canonical form = iota // the cursor
-	verbatim              // the cursor written as a time
-	truncated             // that time in milliseconds, as JavaScript has it
+	Canonical form = iota // the cursor
+	Verbatim              // the cursor written as a time
+	Truncated             // that time in milliseconds, as JavaScript has it
 )
 
 // readLimit is what a reader asks for at once.
@@ -25,11 +25,12 @@ const readLimit = 200
 // reader follows one session, at one node or at whichever it finds.
 type reader struct {
 	actor
-	log   string
-	node  int
-	roams bool
-	form  form
-	blind bool // it ignores what it saw while it was pending
+	log    string
+	node   int
+	roams  bool
+	form   form
+	stream *Stream // it stays connected; nil: it polls
+	blind  bool    // it ignores what it saw while it was pending
 
 	cursor string
 	full   bool // the cursor has no room for another producer
@@ -55,7 +56,7 @@ func (r *run) newReader(log string, node int, roams bool, f form) *reader {
 	name := fmt.Sprintf("reader of %s at %d, form %d, roams %v", log, node, f, roams)
 	return &reader{
 		actor: r.actor(name, stop), log: log, node: node, roams: roams, form: f,
-		blind: r.fault.broken == brokenParts, cursor: "1970-01-01T00:00:00Z",
+		blind: r.fault.broken == BrokenParts, cursor: "1970-01-01T00:00:00Z",
 		all: make(map[string]struct{}), seen: make(map[string]bool), last: make(map[string]int),
 	}
 }
@@ -64,10 +65,11 @@ func (r *run) newReader(log string, node int, roams bool, f form) *reader {
 func (r *run) startReaders() {
 	for i, log := range sessions {
 		r.readers = append(r.readers,
-			r.newReader(log, 0, false, canonical), r.newReader(log, 1, false, canonical),
-			r.newReader(log, i%2, true, canonical),
-			r.newReader(log, i%2, false, verbatim), r.newReader(log, 1-i%2, false, truncated))
+			r.newReader(log, 0, false, Canonical), r.newReader(log, 1, false, Canonical),
+			r.newReader(log, i%2, true, Canonical),
+			r.newReader(log, i%2, false, Verbatim), r.newReader(log, 1-i%2, false, Truncated))
 	}
+	r.addStreams()
 	for _, reader := range r.readers {
 		r.reading.Go(reader.follow)
 	}
@@ -75,6 +77,10 @@ func (r *run) startReaders() {
 
 // follow reads on until it is told to stop, and then to the end.
 func (f *reader) follow() {
+	if f.stream != nil {
+		f.stay()
+		return
+	}
 	for f.pause(5*time.Millisecond, 30*time.Millisecond) {
 		if f.roams && f.rand.IntN(5) == 0 {
 			f.node = f.rand.IntN(2)
@@ -108,7 +114,7 @@ func (f *reader) finish() {
 // poll reads one page.
 func (f *reader) poll() (reply, bool) {
 	c := f.r.nodes[f.node]
-	r, err := c.call(f.r.ctx, request{Do: doRead, Name: f.log, Cursor: f.cursor, Limit: readLimit})
+	r, err := c.call(f.r.ctx, request{Do: DoRead, Name: f.log, Cursor: f.cursor, Limit: readLimit, Form: f.form, Roams: f.roams})
 	if errors.Is(err, errDown) {
 		if f.roams {
 			f.node = 1 - f.node
@@ -142,7 +148,7 @@ func (f *reader) take(r reply) {
 	full := f.full // a ninth part is not kept
 	f.full = strings.Count(r.Cursor, "~") >= storage.MaxParts
 	for _, e := range r.Entries {
-		f.note(e, full || f.r.fault.both)
+		f.note(e, full || f.r.fault.both, r.Unmarked)
 	}
 	if f.strange == nil && len(f.duplicated)+len(f.reordered) > 0 {
 		f.strange = slices.Clone(f.pages)
@@ -152,9 +158,9 @@ func (f *reader) take(r reply) {
 		f.cursor, _, _ = strings.Cut(f.cursor, "~")
 	}
 	switch f.form {
-	case verbatim:
+	case Verbatim:
 		f.cursor = r.Timestamp
-	case truncated:
+	case Truncated:
 		whole, fraction, _ := strings.Cut(r.Timestamp, ".")
 		f.cursor = whole + "." + fraction[:3] + "Z"
 	}
@@ -183,12 +189,12 @@ func (f *reader) remember(r reply) {
 // an event in the log, may see it once more at the node that published it: as long
 // as that has not heard from Redis that it is there, it is pending, and without a
 // position nobody can tell that it lies before the cursor.
-func (f *reader) note(e event, again bool) {
+func (f *reader) note(e event, again, unmarked bool) {
 	id := e.ID
 	_, old := f.all[id]
 	f.all[id] = struct{}{}
 	if pending, ok := f.seen[id]; ok {
-		again = again || f.form == truncated || (f.roams || f.r.fault.killsNodes) && e.Pending && !pending
+		again = again || f.form == Truncated || (f.roams || f.r.fault.killsNodes) && (e.Pending && !pending || unmarked)
 		if !again {
 			f.duplicated = append(f.duplicated, id)
 		}

@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"context"
@@ -28,14 +28,19 @@ type node struct {
 	opened   atomic.Pointer[resilient.Journaled] // storage, for whoever may be earlier
 	store    *storage.Store
 	disk     *journalFile
+	logger   *zap.Logger
 }
 
-// nodeMain is main of a node process.
-func nodeMain(settings string) {
+// Serve offers what a node does over the network as well, until stop is called.
+type Serve func(*Node) (addr string, stop func(), err error)
+
+// Main is main of a node process, with the settings that [Env] holds. It does not
+// return when something fails; serve may be nil.
+func Main(settings string, serve Serve) {
 	var config nodeConfig
 	err := json.Unmarshal([]byte(settings), &config)
 	if err == nil {
-		err = runNode(config)
+		err = runNode(config, serve)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "node:", err)
@@ -43,8 +48,8 @@ func nodeMain(settings string) {
 	}
 }
 
-func runNode(config nodeConfig) error {
-	if config.Broken == brokenForgetful {
+func runNode(config nodeConfig, serve Serve) error {
+	if config.Broken == BrokenForgetful {
 		if err := os.RemoveAll(config.Dir); err != nil {
 			return fmt.Errorf("forget the journal: %w", err)
 		}
@@ -53,13 +58,22 @@ func runNode(config nodeConfig) error {
 	if err != nil {
 		return fmt.Errorf("make a logger: %w", err)
 	}
-	n := &node{config: config, disk: &journalFile{dir: config.Dir}}
+	n := &node{config: config, disk: &journalFile{dir: config.Dir}, logger: logger}
 	n.ctx, n.stop = context.WithCancel(context.Background())
 	if err := n.open(logger.Named(config.Name)); err != nil {
 		return err
 	}
-	go n.subscribe()
-	err = n.serve(os.Stdin, os.Stdout)
+	if serve == nil {
+		go n.subscribe() // a hub does that itself
+	}
+	addr, end := "", func() {}
+	if serve != nil {
+		if addr, end, err = serve(n); err != nil {
+			return errors.Join(err, n.close())
+		}
+	}
+	err = n.serve(os.Stdin, os.Stdout, addr)
+	end()
 	n.stop()
 	return errors.Join(err, n.close())
 }
@@ -128,3 +142,27 @@ func (n *node) close() error {
 	}
 	return err
 }
+
+// Node is a node process, for who serves it.
+type Node = node
+
+// Storage is what the node stores in.
+func (n *node) Storage() *resilient.Journaled { return n.storage }
+
+// Stats are those of its breakers.
+func (n *node) Stats() []breaker.Stats {
+	var all []breaker.Stats
+	for _, b := range n.breakers {
+		all = append(all, b.Stats())
+	}
+	return all
+}
+
+// Store is what the node's hub works on.
+func (n *node) Store() *storage.Store { return n.store }
+
+// Logger is the node's log.
+func (n *node) Logger() *zap.Logger { return n.logger }
+
+// Broken names the node's defect, or "".
+func (n *node) Broken() string { return n.config.Broken }

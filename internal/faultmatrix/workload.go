@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"context"
@@ -81,7 +81,7 @@ func (w writer) write() {
 		id := fmt.Sprintf("%s-%d", w.name, seq)
 		body := strings.Repeat("x", 50+w.rand.IntN(500))
 		p := w.r.book.try(w.log, id, published{writer: w.name, seq: seq, node: w.node, twice: w.both})
-		q := request{Do: doPublish, Name: w.log, ID: id, Body: body}
+		q := request{Do: DoPublish, Name: w.log, ID: id, Body: body}
 		if w.both {
 			w.other(q, p)
 		}
@@ -120,7 +120,7 @@ func (r *run) startWriters() {
 // deleteDoomed deletes the session; it returns when that was acknowledged.
 func (r *run) deleteDoomed(ctx context.Context) {
 	a := r.actor("deleter", r.calm)
-	if _, ok := a.insist(r.nodes[0], request{Do: doDelete, Name: doomed}); ok && ctx.Err() == nil {
+	if _, ok := a.insist(r.nodes[0], request{Do: DoDelete, Name: doomed}); ok && ctx.Err() == nil {
 		r.book.locked(func() { r.deleted = time.Now() })
 	}
 }

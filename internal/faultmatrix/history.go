@@ -1,7 +1,8 @@
-package matrix
+package faultmatrix
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -50,12 +51,19 @@ func (t truth) counted(ctx context.Context) (int, error) {
 	return int(f.Count), err
 }
 
+// inputOf is an input that says which one it is: over HTTP its id is the hub's.
+func inputOf(id string) json.RawMessage { return fmt.Appendf(nil, `{"text":%q}`, id) }
+
 // drain takes what input is left.
 func (t truth) drain(ctx context.Context) ([]string, error) {
 	items, err := t.store.TakeInput(ctx, inputQueue, 0)
 	ids := make([]string, len(items))
 	for i, item := range items {
-		ids[i] = item.ID
+		var input struct{ Text string }
+		if err := json.Unmarshal(item.Input, &input); err != nil {
+			return nil, fmt.Errorf("input %s: %w", item.ID, err)
+		}
+		ids[i] = input.Text
 	}
 	return ids, err
 }

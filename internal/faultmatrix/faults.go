@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"fmt"
@@ -13,7 +13,7 @@ import (
 )
 
 // fault is one thing that goes wrong while nodes are used.
-type fault struct {
+type Fault struct {
 	name string
 	// strike lets it happen, and ends it.
 	strike func(*run)
@@ -44,13 +44,13 @@ type fault struct {
 // undoesTakes: input may be handed out again, because Redis has forgotten that it
 // was handed out, and has it still, or is sent it by a node that has not heard that
 // it ever had it.
-func (f fault) undoesTakes() bool { return f.rollsBack || f.loses && f.killsNodes }
+func (f Fault) undoesTakes() bool { return f.rollsBack || f.loses && f.killsNodes }
 
 // pace is how long a writer rests between two events.
-func (f fault) pace() (from, to time.Duration) { return 3 * time.Millisecond, 12 * time.Millisecond }
+func (f Fault) pace() (from, to time.Duration) { return 3 * time.Millisecond, 12 * time.Millisecond }
 
 // The faults. Those of Redis itself and of the network come first.
-var redisFaults = []fault{
+var redisFaults = []Fault{
 	{name: "redis frozen", strike: redisFrozen, lasts: 2500 * time.Millisecond, pends: true},
 	{name: "redis killed, empty", strike: redisKilled, lasts: time.Second, loses: true, pends: true},
 	{name: "redis killed, old snapshot", strike: oldSnapshot, lasts: time.Second, loses: true, rollsBack: true, pends: true},
@@ -67,7 +67,7 @@ var redisFaults = []fault{
 	{name: "one id on two nodes", strike: redisFrozen, lasts: 2 * time.Second, both: true, pends: true},
 }
 
-var networkFaults = []fault{
+var networkFaults = []Fault{
 	{name: "cut", strike: cut, lasts: 50 * time.Millisecond},
 	{name: "cut from one node", strike: cutOne, lasts: 2 * time.Second, pends: true},
 	{name: "cut, pub/sub spared", strike: cutCommands, lasts: 2 * time.Second, spare: "subscribe", pends: true},

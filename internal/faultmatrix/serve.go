@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"bufio"
@@ -15,7 +15,7 @@ import (
 )
 
 // serve answers requests, each in a goroutine of its own, until the end of in.
-func (n *node) serve(in io.Reader, out io.Writer) error {
+func (n *node) serve(in io.Reader, out io.Writer, addr string) error {
 	lines := bufio.NewReaderSize(in, 64<<10)
 	var mu sync.Mutex
 	encoder := json.NewEncoder(out)
@@ -26,7 +26,7 @@ func (n *node) serve(in io.Reader, out io.Writer) error {
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
-	send(reply{}) // ready
+	send(reply{Addr: addr}) // ready
 	hasty := newHasty(n)
 	defer hasty.close()
 	for {
@@ -41,7 +41,7 @@ func (n *node) serve(in io.Reader, out io.Writer) error {
 		if err := json.Unmarshal(line, &q); err != nil {
 			return fmt.Errorf("request %q: %w", line, err)
 		}
-		if n.config.Broken == brokenHasty && q.Do == doPublish {
+		if n.config.Broken == BrokenHasty && q.Do == DoPublish {
 			send(hasty.promise(q))
 			continue
 		}
@@ -60,45 +60,45 @@ func (n *node) answer(q request) reply {
 
 func (n *node) do(ctx context.Context, q request, r *reply) error {
 	switch q.Do {
-	case doPublish:
+	case DoPublish:
 		return n.publish(ctx, q, r)
-	case doRead:
+	case DoRead:
 		return n.read(ctx, q, r)
-	case doDelete:
+	case DoDelete:
 		_, err := n.store.DeleteSession(ctx, q.Name)
 		return err
-	case doWindow:
+	case DoWindow:
 		return n.store.SetWindowConfig(ctx, storage.SessionWindowConfig{
 			SessionID: q.Name, AutoArchiveDelaySeconds: &q.Number,
 		})
-	case doWindowed:
+	case DoWindowed:
 		w, err := n.store.GetWindowConfig(ctx, q.Name)
 		if err == nil && w.AutoArchiveDelaySeconds != nil {
 			r.Number = *w.AutoArchiveDelaySeconds
 		}
 		return notThere(err)
-	case doFollow:
+	case DoFollow:
 		_, err := n.store.Follow(ctx, q.Name, q.ID)
 		return err
-	case doUnfollow:
+	case DoUnfollow:
 		_, err := n.store.Unfollow(ctx, q.Name, q.ID)
 		return err
-	case doCount:
+	case DoCount:
 		return n.store.TrackFrequency(ctx, q.Name, storage.FrequencyScope{})
-	case doPush:
-		_, err := n.store.PushInput(ctx, q.Name, q.ID, json.RawMessage(`{"text":"hello"}`))
+	case DoPush:
+		_, err := n.store.PushInput(ctx, q.Name, q.ID, inputOf(q.ID))
 		return err
-	case doTake:
+	case DoTake:
 		items, err := n.store.TakeInput(ctx, q.Name, q.Limit)
 		for _, i := range items {
 			r.Items = append(r.Items, i.ID)
 		}
 		return err
-	case doStatus:
+	case DoStatus:
 		s := n.storage.Status()
 		r.Degraded, r.Waiting, r.Reasons = s.Degraded, s.Pending, s.Reasons
 		return nil
-	case doDisk:
+	case DoDisk:
 		return n.disk.do(q.Name)
 	}
 	return fmt.Errorf("unknown request %q", q.Do)

@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"errors"
@@ -15,30 +15,35 @@ type request struct {
 	ID   string `json:"id,omitempty"`
 	Body string `json:"body,omitempty"`
 	// Cursor is where a read starts, in either of its forms; Limit bounds it.
-	Cursor string  `json:"cursor,omitempty"`
-	Limit  int     `json:"limit,omitempty"`
+	Cursor string `json:"cursor,omitempty"`
+	Limit  int    `json:"limit,omitempty"`
+	// Form is how the reader remembers where it is, and Roams whether at any node.
+	Form   form    `json:"-"`
+	Roams  bool    `json:"-"`
 	Number float64 `json:"number,omitempty"`
 }
 
 // The requests.
 const (
-	doPublish  = "publish"  // an event into a session
-	doRead     = "read"     // a page of its events
-	doDelete   = "delete"   // the session
-	doWindow   = "window"   // write a session's window, Number in it
-	doWindowed = "windowed" // read it
-	doFollow   = "follow"
-	doUnfollow = "unfollow"
-	doCount    = "count" // an action
-	doPush     = "push"  // an input
-	doTake     = "take"
-	doStatus   = "status"
-	doDisk     = "disk" // do something to the journal's file, see disk_test.go
+	DoPublish  = "publish"  // an event into a session
+	DoRead     = "read"     // a page of its events
+	DoDelete   = "delete"   // the session
+	DoWindow   = "window"   // write a session's window, Number in it
+	DoWindowed = "windowed" // read it
+	DoFollow   = "follow"
+	DoUnfollow = "unfollow"
+	DoCount    = "count" // an action
+	DoPush     = "push"  // an input
+	DoTake     = "take"
+	DoStatus   = "status"
+	DoDisk     = "disk" // do something to the journal's file, see disk_test.go
 )
 
 // reply is the node's answer.
 type reply struct {
-	N     uint64 `json:"n"`
+	N uint64 `json:"n"`
+	// Addr is where the node listens, in its first reply.
+	Addr  string `json:"addr,omitempty"`
 	Error string `json:"error,omitempty"`
 	// Later: it is an error for which one tries again.
 	Later bool `json:"later,omitempty"`
@@ -55,6 +60,8 @@ type reply struct {
 	Epoch     string  `json:"epoch,omitempty"`
 	Gap       bool    `json:"gap,omitempty"`
 	HasMore   bool    `json:"hasMore,omitempty"`
+	// Unmarked: the entries do not say which of them are pending.
+	Unmarked bool `json:"unmarked,omitempty"`
 
 	Items  []string `json:"items,omitempty"`
 	Number float64  `json:"number,omitempty"`
@@ -97,5 +104,12 @@ type nodeConfig struct {
 	Broken string `json:"broken,omitempty"`
 }
 
-// nodeEnv holds the nodeConfig; with it the test binary is a node.
-const nodeEnv = "LIFELINE_MATRIX_NODE"
+// Env holds the nodeConfig; with it the test binary is a node.
+const Env = "LIFELINE_MATRIX_NODE"
+
+// Request and Reply are for those who carry them over another way than the pipe.
+type (
+	Request = request
+	Reply   = reply
+	Event   = event
+)

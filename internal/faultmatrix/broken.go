@@ -1,4 +1,4 @@
-package matrix
+package faultmatrix
 
 import (
 	"context"
@@ -13,13 +13,13 @@ import (
 
 // What can be broken on purpose, so that the checker has something to find.
 const (
-	brokenDedup     = "dedup"     // each attempt of an append is stored anew
-	brokenRefill    = "refill"    // that Redis lost data is never seen
-	brokenHasty     = "hasty"     // acknowledged before the journal has it
-	brokenForgetful = "forgetful" // what is pending is thrown away at the start
-	brokenParts     = "parts"     // readers ignore what they saw while it was pending
-	brokenEpoch     = "epoch"     // lost data leaves the epoch as it is
-	brokenLoud      = "loud"      // what is refilled is published anew
+	BrokenDedup     = "dedup"     // each attempt of an append is stored anew
+	BrokenRefill    = "refill"    // that Redis lost data is never seen
+	BrokenHasty     = "hasty"     // acknowledged before the journal has it
+	BrokenForgetful = "forgetful" // what is pending is thrown away at the start
+	BrokenParts     = "parts"     // readers ignore what they saw while it was pending
+	BrokenEpoch     = "epoch"     // lost data leaves the epoch as it is
+	BrokenLoud      = "loud"      // what is refilled is published anew
 )
 
 // attemptMark separates an entry's id from the number of the attempt; againMark
@@ -33,7 +33,7 @@ const (
 func broken(what string, d storage.Driver) storage.Driver {
 	m := &meddler{Driver: d, what: what, taken: make(map[string]map[storage.Producer]uint64)}
 	switch what {
-	case brokenDedup, brokenRefill, brokenEpoch, brokenLoud:
+	case BrokenDedup, BrokenRefill, BrokenEpoch, BrokenLoud:
 	default:
 		return d
 	}
@@ -67,7 +67,7 @@ func (p *partitioned) Partition(op storage.Op) (string, int)    { return p.p.Par
 func (p *partitioned) Beat(ctx context.Context, lane int) error { return p.p.Beat(ctx, lane) }
 
 func (p *partitioned) OnLoss(fn func(string)) {
-	if p.what == brokenRefill {
+	if p.what == BrokenRefill {
 		fn = func(string) {}
 	}
 	p.p.OnLoss(fn)
@@ -83,7 +83,7 @@ func (m *meddler) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result
 		}
 	}
 	results, err := m.Driver.Apply(ctx, changed)
-	if err == nil && m.what == brokenRefill {
+	if err == nil && m.what == BrokenRefill {
 		results, err = m.goOn(ctx, changed, results)
 	}
 	for i := range results {
@@ -98,12 +98,12 @@ func (m *meddler) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result
 
 func (m *meddler) damage(a storage.Append) *storage.Append {
 	switch m.what {
-	case brokenDedup:
+	case BrokenDedup:
 		a.ID += attemptMark + fmt.Sprint(m.attempts.Add(1))
 		a.Link, a.Rebase = storage.Link{}, false
-	case brokenEpoch:
+	case BrokenEpoch:
 		a.Epoch = 0
-	case brokenLoud:
+	case BrokenLoud:
 		m.mu.Lock()
 		if m.taken[a.Log][a.Link.Producer] >= a.Link.Number {
 			a.ID += againMark
@@ -149,14 +149,14 @@ func (m *meddler) note(log string, l storage.Link) {
 
 // ReadLog implements [storage.Driver].
 func (m *meddler) ReadLog(ctx context.Context, log string, q storage.LogQuery) (storage.LogPage, error) {
-	if m.what == brokenEpoch {
+	if m.what == BrokenEpoch {
 		q.After, q.Before = timeless(q.After), timeless(q.Before)
 	}
 	page, err := m.Driver.ReadLog(ctx, log, q)
 	if err != nil {
 		return page, err
 	}
-	if m.what == brokenRefill || m.what == brokenDedup {
+	if m.what == BrokenRefill || m.what == BrokenDedup {
 		m.mu.Lock()
 		last := maps.Clone(page.State.Last)
 		if last == nil {
@@ -172,7 +172,7 @@ func (m *meddler) ReadLog(ctx context.Context, log string, q storage.LogQuery) (
 	for i := range page.Entries {
 		m.level(&page.Entries[i].Cursor)
 	}
-	if m.what == brokenEpoch {
+	if m.what == BrokenEpoch {
 		// Nobody is told of anything: a log that lost entries is as it was.
 		page.Gap = false
 		if page.State.Epoch != 0 {
@@ -184,7 +184,7 @@ func (m *meddler) ReadLog(ctx context.Context, log string, q storage.LogQuery) (
 
 // level makes all epochs one.
 func (m *meddler) level(c *storage.Cursor) {
-	if m.what == brokenEpoch && c.Epoch != 0 {
+	if m.what == BrokenEpoch && c.Epoch != 0 {
 		c.Epoch = 1
 	}
 }
@@ -224,3 +224,14 @@ func (h *hasty) close() {
 	close(h.queue)
 	h.running.Wait()
 }
+
+// Those of hubs and their readers.
+const (
+	BrokenFill   = "fill"   // a hub does not hear of other nodes' events
+	BrokenResume = "resume" // a reader goes on one event too early
+	BrokenTwice  = "twice"  // a hub takes what was pending for something new
+	BrokenNever  = "never"  // a hub does not show what is pending
+)
+
+// readersDefect reports whether a defect is one of the readers, not of the nodes.
+func readersDefect(what string) bool { return what == BrokenParts || what == BrokenResume }

@@ -1,0 +1,92 @@
+package matrix
+
+import (
+	"context"
+	"sync"
+
+	"github.com/actionflows/lifeline/internal/faultmatrix"
+	"github.com/actionflows/lifeline/storage"
+)
+
+// breakDriver stands between hub and journal: hasty acknowledges events before the
+// journal has them. end waits for what is under way.
+func breakDriver(what string, d storage.Driver) (broken storage.Driver, end func()) {
+	if what != faultmatrix.BrokenHasty {
+		return d, func() {}
+	}
+	h := &hasty{Driver: d, queue: make(chan []storage.Op, 1<<16)}
+	h.running.Go(func() {
+		for ops := range h.queue {
+			_, _ = d.Apply(context.Background(), ops)
+		}
+	})
+	return h, func() {
+		close(h.queue)
+		h.running.Wait()
+	}
+}
+
+type hasty struct {
+	storage.Driver
+	queue   chan []storage.Op
+	running sync.WaitGroup
+}
+
+func (h *hasty) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
+	for _, op := range ops {
+		if _, ok := op.(*storage.Append); !ok {
+			return h.Driver.Apply(ctx, ops)
+		}
+	}
+	h.queue <- ops
+	return make([]storage.Result, len(ops)), nil
+}
+
+// breakEvents damages what a hub learns of events.
+func breakEvents(what string, e storage.Events) storage.Events {
+	switch what {
+	case faultmatrix.BrokenFill:
+		return deaf{e}
+	case faultmatrix.BrokenTwice:
+		return forgetsLinks{e}
+	case faultmatrix.BrokenNever:
+		return hidesPending{e}
+	}
+	return e
+}
+
+// deaf does not hear that other nodes have stored something.
+type deaf struct{ storage.Events }
+
+func (deaf) Growth(ctx context.Context, _ func(string)) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// forgetsLinks does not say which entry of the journal an entry of the log was.
+type forgetsLinks struct{ storage.Events }
+
+func (f forgetsLinks) ReadEvents(ctx context.Context, s string, q storage.LogQuery) (storage.LogPage, error) {
+	page, err := f.Events.ReadEvents(ctx, s, q)
+	for i := range page.Entries {
+		if !page.Entries[i].Pending {
+			page.Entries[i].Link = storage.Link{}
+		}
+	}
+	return page, err
+}
+
+// hidesPending passes over entries that are pending as if they had been shown.
+type hidesPending struct{ storage.Events }
+
+func (h hidesPending) ReadEvents(ctx context.Context, s string, q storage.LogQuery) (storage.LogPage, error) {
+	page, err := h.Events.ReadEvents(ctx, s, q)
+	var kept []storage.LogEntry
+	for _, e := range page.Entries {
+		if !e.Pending {
+			kept = append(kept, e)
+		}
+	}
+	page.Entries = kept
+	return page, err
+}

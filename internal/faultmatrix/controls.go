@@ -1,0 +1,46 @@
+package faultmatrix
+
+import (
+	"fmt"
+	"testing"
+)
+
+// Control is a defect, and the fault in which it shows.
+type Control struct {
+	Broken string
+	Fault  string
+}
+
+// controlRuns is within how many runs the checker must notice a defect.
+const controlRuns = 20
+
+// Controls sees that each defect makes the checker fail: one that never failed
+// proves nothing.
+func Controls(t *testing.T, s Subject, controls []Control) {
+	t.Helper()
+	for _, c := range controls {
+		f := faultNamed(c.Fault)
+		f.broken = c.Broken
+		t.Run(c.Broken, func(t *testing.T) {
+			t.Parallel()
+			for i := range uint64(controlRuns) {
+				seed := seedOf(c.Broken) + i
+				v := conduct(t, s, f, seed)
+				if v.lost+v.duplicated+v.reordered > 0 {
+					t.Logf("noticed in run %d, seed %d\n%s\n%s\n%v", i+1, seed, tableHead, v.row(c.Broken), first(v.problems))
+					return
+				}
+			}
+			t.Errorf("not noticed in %d runs from seed %d on", controlRuns, seedOf(c.Broken))
+		})
+	}
+}
+
+func faultNamed(name string) Fault {
+	for _, f := range allFaults() {
+		if f.name == name {
+			return f
+		}
+	}
+	panic(fmt.Sprintf("no fault is called %q", name))
+}
