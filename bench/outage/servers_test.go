@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -32,11 +33,17 @@ type server struct {
 	normal func() bool
 }
 
+// here is the directory of this package, wherever its test binary runs.
+var here = func() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Dir(file)
+}()
+
 // build compiles a command of the module in dir.
 func build(tb testing.TB, dir, pkg, path string) {
 	tb.Helper()
 	c := exec.Command("go", "build", "-o", path, pkg)
-	c.Dir = dir
+	c.Dir = filepath.Join(here, dir)
 	if out, err := c.CombinedOutput(); err != nil {
 		tb.Fatalf("build %s: %v\n%s", pkg, err, out)
 	}
