@@ -196,8 +196,7 @@ func TestCloseTellsWhenToComeAgain(t *testing.T) {
 // A client that has its hello is known, and misses nothing that goes to all.
 func TestHelloComesFromAConnectionThatIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var h *Hub
-		h = newHub(Config{Backend: newFake()}, defaultIntervals(), func(step string) {
+		h := newHub(Config{Backend: newFake()}, defaultIntervals(), func(step string) {
 			if step == "enrolling" {
 				synctest.Wait() // whatever is to be written already has been
 			}
