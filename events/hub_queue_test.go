@@ -80,7 +80,7 @@ func TestHubOutboxFinish(t *testing.T) {
 	o.push([]byte("a"))
 	o.finish([]byte("bye"), false)
 	o.push([]byte("b"))
-	if err := o.pushWait(t.Context(), chunk{[]byte("c"), 1}); !errors.Is(err, errConnectionEnded) {
+	if err := o.pushWait(t.Context(), chunk{b: []byte("c"), frames: 1}); !errors.Is(err, errConnectionEnded) {
 		t.Error(err)
 	}
 	if b, _ := o.take(nil); string(b) != "abye" {
@@ -97,13 +97,13 @@ func TestHubOutboxWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, _, _ := newTestOutbox(100, 100)
 		for range 5 {
-			if err := o.pushWait(t.Context(), chunk{bytes.Repeat([]byte("x"), 10), 1}); err != nil {
+			if err := o.pushWait(t.Context(), chunk{b: bytes.Repeat([]byte("x"), 10), frames: 1}); err != nil {
 				t.Fatal(err)
 			}
 		}
 		done := make(chan error)
 		wait := func(ctx context.Context, size int) {
-			go func() { done <- o.pushWait(ctx, chunk{bytes.Repeat([]byte("x"), size), 1}) }()
+			go func() { done <- o.pushWait(ctx, chunk{b: bytes.Repeat([]byte("x"), size), frames: 1}) }()
 			synctest.Wait()
 			select {
 			case err := <-done:

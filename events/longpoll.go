@@ -5,9 +5,8 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
-
-	"github.com/actionflows/lifeline/storage"
 )
 
 const (
@@ -30,60 +29,90 @@ type longPollKey struct {
 	session string
 }
 
-// longPoll is one of them.
+// longPoll is one of them, about one session or several.
 type longPoll struct {
 	replaced  chan struct{} // closed when another takes its place
 	notBefore time.Time     // for its answer
+	ended     bool          // replaced is closed
 	answered  time.Time     // zero: it is under way
 }
 
-// enter begins a long poll, and ends the one that the client has about the session.
-func (l *longPolls) enter(key longPollKey, limit int) (*longPoll, error) {
+// enter begins a long poll, and ends those that the client has about one of the
+// sessions. Each session counts against limit.
+func (l *longPolls) enter(client pollClient, sessions []string, limit int) (*longPoll, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	p := &longPoll{replaced: make(chan struct{})}
-	switch old := l.flights[key]; {
-	case old == nil && len(l.flights) >= limit:
+	fresh := 0
+	for _, session := range sessions {
+		if l.flights[longPollKey{client, session}] == nil {
+			fresh++
+		}
+	}
+	if fresh > 0 && len(l.flights)+fresh > limit {
 		return nil, errLongPolls
-	case old == nil:
-	case old.answered.IsZero():
-		close(old.replaced)
-	default:
-		p.notBefore = old.answered.Add(longPollPause)
 	}
 	if l.flights == nil {
 		l.flights = make(map[longPollKey]*longPoll)
 	}
-	l.flights[key] = p
+	p := &longPoll{replaced: make(chan struct{})}
+	for _, session := range sessions {
+		key := longPollKey{client, session}
+		if old := l.flights[key]; old != nil {
+			old.end()
+			p.waitFor(old)
+		}
+		l.flights[key] = p
+	}
 	return p, nil
 }
 
+// end lets a poll that is under way be answered at once.
+func (p *longPoll) end() {
+	if p.answered.IsZero() && !p.ended {
+		p.ended = true
+		close(p.replaced)
+	}
+}
+
+// waitFor keeps the distance from an answer that has been given.
+func (p *longPoll) waitFor(old *longPoll) {
+	if old.answered.IsZero() {
+		return
+	}
+	if next := old.answered.Add(longPollPause); next.After(p.notBefore) {
+		p.notBefore = next
+	}
+}
+
 // leave notes that a long poll is answered.
-func (l *longPolls) leave(key longPollKey, p *longPoll) {
+func (l *longPolls) leave(client pollClient, sessions []string, p *longPoll) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p.answered = time.Now()
 	time.AfterFunc(longPollPause, func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		if l.flights[key] == p {
-			delete(l.flights, key)
+		for _, session := range sessions {
+			if key := (longPollKey{client, session}); l.flights[key] == p {
+				delete(l.flights, key)
+			}
 		}
 	})
 }
 
-// watchman is told whenever something may have come into a session.
+// watchman is told whenever something may have come into one of some sessions, at
+// most 64.
 type watchman struct {
-	came chan struct{}
-	over chan struct{} // it is not told any more
+	where atomic.Uint64 // a bit for each session into which something has come
+	came  chan struct{}
+	over  chan struct{} // it is not told any more
 }
 
 func newWatchman() *watchman {
 	return &watchman{came: make(chan struct{}, 1), over: make(chan struct{}, 1)}
 }
 
-func (f *watchman) tell() { tell(f.came) }
-func (f *watchman) end()  { tell(f.over) }
+func (f *watchman) end() { tell(f.over) }
 
 func tell(c chan struct{}) {
 	select {
@@ -96,37 +125,63 @@ func (f *watchman) confirm(*subscriber, confirmation) {}
 func (f *watchman) failed(*subscriber, error)         { f.end() }
 func (f *watchman) client() Client                    { return Client{} }
 
+// watch is the way in which the watchman is told of session i.
+func (f *watchman) watch(i int, l Limits) *outbox {
+	return &outbox{
+		maxBytes: l.MaxQueueBytes, maxFrames: l.MaxQueueFrames, full: f.end,
+		wake: func() {
+			f.where.Or(1 << i)
+			tell(f.came)
+		},
+	}
+}
+
+// followed is a set of sessions by their number.
+type followed uint64
+
+func (s followed) has(i int) bool { return s&(1<<i) != 0 }
+
 // follow calls read until it has something to answer, or one of the ends is
-// reached: of ctx, of wait, of the hub, or by ended. Every time it is called again
-// something has come into the session since the last time.
-func (h *Hub) follow(ctx context.Context, session string, ended <-chan struct{}, read func() (done bool)) {
-	for h.followOnce(ctx, session, ended, read) {
+// reached: of ctx, of the hub, or by ended. Read is told which sessions to look
+// into: at first all, then those into which something has come since.
+func (h *Hub) follow(ctx context.Context, sessions []string, ended <-chan struct{}, read func(followed) (done bool)) {
+	for h.followOnce(ctx, sessions, ended, read) {
 	}
 }
 
 // followOnce answers whether to begin anew: so much came at once that not all of it
 // was told.
-func (h *Hub) followOnce(ctx context.Context, session string, ended <-chan struct{}, read func() (done bool)) (again bool) {
+func (h *Hub) followOnce(ctx context.Context, sessions []string, ended <-chan struct{}, read func(followed) (done bool)) (again bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	f, l := newWatchman(), h.Limits()
-	s := &subscriber{
-		sink: f, enc: encodeStream, replays: make(chan struct{}, 1),
-		out: &outbox{maxBytes: l.MaxQueueBytes, maxFrames: l.MaxQueueFrames, wake: f.tell, full: f.end},
+	boxes := make([]*outbox, len(sessions))
+	heads := make([]<-chan struct{}, len(sessions))
+	for i, session := range sessions {
+		boxes[i] = f.watch(i, l)
+		s := &subscriber{sink: f, enc: encodeStream, replays: make(chan struct{}, 1), out: boxes[i]}
+		created := h.register(ctx, session, s)
+		defer h.leave(s)
+		h.begin(s, created)
+		heads[i] = s.topic.ready
 	}
-	created := h.register(ctx, session, s)
-	defer h.leave(s)
-	h.begin(s, created)
-	select { // what comes before is behind the head that is read then
-	case <-s.topic.ready:
-	case <-ctx.Done():
-	case <-ended:
-	case <-h.ctx.Done():
+	for _, known := range heads { // what comes before is behind the head that is read then
+		select {
+		case <-known:
+		case <-ctx.Done():
+		case <-ended:
+		case <-h.ctx.Done():
+		}
 	}
-	for !read() {
+	for look := ^followed(0); !read(look); {
 		select {
 		case <-f.came:
-			s.out.discard()
+			look = followed(f.where.Swap(0))
+			for i, box := range boxes {
+				if look.has(i) {
+					box.discard()
+				}
+			}
 		case <-f.over:
 			return true
 		case <-ctx.Done():
@@ -140,44 +195,43 @@ func (h *Hub) followOnce(ctx context.Context, session string, ended <-chan struc
 	return false
 }
 
-// longPoll answers a poll that waits until something has arrived.
-func (s *Site) longPoll(w http.ResponseWriter, r *http.Request, session string, q pollQuery, g Grant) {
-	key := longPollKey{newPollClient(s.who(g.Peer), g.Peer.IP), session}
-	flight, err := s.Hub.longPolls.enter(key, s.Hub.Limits().MaxLongPolls)
+// longPoll waits until something has arrived in one of the sessions, and reads it.
+// Of an error it says, where that is of one of them, of which.
+func (s *Site) longPoll(r *http.Request, client pollClient, ps *polls) (of string, err error) {
+	flight, err := s.Hub.longPolls.enter(client, ps.sessions, s.Hub.Limits().MaxLongPolls)
 	if err != nil {
-		writeError(w, http.StatusServiceUnavailable, apiError{
-			Error: "too many long polls", Message: "poll without wait, or use a stream or a WebSocket",
-		})
-		return
+		return "", err
 	}
-	defer s.Hub.longPolls.leave(key, flight)
-	waiting, held, release := s.Hub.hold(r.Context(), g)
+	defer s.Hub.longPolls.leave(client, ps.sessions, flight)
+	waiting, held, release := s.Hub.hold(r.Context(), ps.grant)
 	defer release()
-	ctx, cancel := context.WithTimeout(waiting, q.wait)
+	ctx, cancel := context.WithTimeout(waiting, ps.wait)
 	defer cancel()
-	var page filtered
-	s.Hub.follow(ctx, session, flight.replaced, func() bool {
+	s.Hub.follow(ctx, ps.sessions, flight.replaced, func(look followed) bool {
 		select { // in portions
 		case <-time.After(time.Until(flight.notBefore)):
 		case <-flight.replaced:
 		}
-		page, err = s.readPage(r, session, q.lq, q.types)
-		return err != nil || len(page.Entries) > 0 || page.Gap
+		came := false
+		for i := range ps.sessions {
+			if !look.has(i) {
+				continue
+			}
+			if err = s.readPoll(r, ps, i); err != nil {
+				of = ps.sessions[i]
+				return true
+			}
+			came = came || len(ps.pages[i].Entries) > 0 || ps.pages[i].Gap
+		}
+		return came
 	})
 	if err != nil {
-		s.writeStorageError(w, r, err)
-		return
+		return of, err
 	}
-	if err := s.Hub.stillMay(waiting, held, session, useRead); err != nil {
-		s.writeFailure(w, r, err)
-		return
+	for _, session := range ps.sessions {
+		if err := s.Hub.stillMay(waiting, held, session, useRead); err != nil {
+			return session, err
+		}
 	}
-	s.writePoll(w, r, session, q, page)
-}
-
-// pollQuery is what a poll asks for.
-type pollQuery struct {
-	lq    storage.LogQuery
-	types typeFilter
-	wait  time.Duration
+	return "", nil
 }

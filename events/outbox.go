@@ -35,6 +35,13 @@ type outbox struct {
 type chunk struct {
 	b      []byte
 	frames int
+	slot   int // of a stream of several sessions: which one
+}
+
+// queue is where a subscriber's frames go: an outbox, or a part of one.
+type queue interface {
+	push(b []byte)
+	pushWait(ctx context.Context, c chunk) error
 }
 
 type outboxState uint8
@@ -50,20 +57,22 @@ var errConnectionEnded = errors.New("the connection has ended")
 
 // push queues frames for sending. What arrives when the queue is full already,
 // by bytes or by count, ends the connection instead.
-func (o *outbox) push(b []byte) {
+func (o *outbox) push(b []byte) { o.pushChunk(chunk{b: b, frames: 1}) }
+
+func (o *outbox) pushChunk(c chunk) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.state != outboxOpen {
 		return
 	}
-	// The test is on what waits, without b: a single event may be as large as
+	// The test is on what waits, without c: a single event may be as large as
 	// the whole queue, and its reader is not slow for that.
 	if o.bytes >= o.maxBytes || o.frames >= o.maxFrames {
 		o.stopLocked(outboxFull)
 		go o.full()
 		return
 	}
-	o.addLocked(chunk{b, 1})
+	o.addLocked(c)
 }
 
 func (o *outbox) addLocked(c chunk) {
@@ -121,15 +130,9 @@ const maxJoin = 64 << 10
 func (o *outbox) take(buf []byte) (b []byte, ended bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.queue) == 0 || o.state == outboxDead {
-		o.writing = false
-		notify(&o.idle)
-		return nil, o.state >= outboxEnding
-	}
-	n, size := 0, 0
-	for n < len(o.queue) && (n == 0 || size+len(o.queue[n].b) <= maxJoin) {
-		size += len(o.queue[n].b)
-		n++
+	n, ended := o.dueLocked()
+	if n == 0 {
+		return nil, ended
 	}
 	if n == 1 {
 		b = o.queue[0].b
@@ -142,6 +145,35 @@ func (o *outbox) take(buf []byte) (b []byte, ended bool) {
 	o.dropLocked(n)
 	notify(&o.room)
 	return b, false
+}
+
+// takeChunks is take for a writer that joins by itself: it appends to chunks what is
+// to be written next.
+func (o *outbox) takeChunks(chunks []chunk) (due []chunk, ended bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	n, ended := o.dueLocked()
+	if n == 0 {
+		return chunks, ended
+	}
+	chunks = append(chunks, o.queue[:n]...)
+	o.dropLocked(n)
+	notify(&o.room)
+	return chunks, false
+}
+
+// dueLocked answers how many chunks are to be written next. With none the writer
+// stops, for good if ended.
+func (o *outbox) dueLocked() (n int, ended bool) {
+	if len(o.queue) == 0 || o.state == outboxDead {
+		o.writing = false
+		notify(&o.idle)
+		return 0, o.state >= outboxEnding
+	}
+	for size := 0; n < len(o.queue) && (n == 0 || size+len(o.queue[n].b) <= maxJoin); n++ {
+		size += len(o.queue[n].b)
+	}
+	return n, false
 }
 
 // dropLocked forgets the first n chunks.
@@ -173,7 +205,7 @@ func (o *outbox) finish(last []byte, discard bool) bool {
 	}
 	o.state = outboxEnding
 	if last != nil {
-		o.addLocked(chunk{last, 1})
+		o.addLocked(chunk{b: last, frames: 1})
 	} else if !o.writing {
 		o.writing = true
 		o.wake() // to tell the writer that it is over

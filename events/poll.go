@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/actionflows/lifeline/storage"
 )
@@ -11,60 +12,124 @@ import (
 // pollTail is how many events a poll without since answers.
 const pollTail = 10
 
-// poll answers GET /api/events/poll/:sessionId. What is wrong with a request is
-// said before anything of the poll rate is spent.
+// polls is a poll of one session, or of several.
+type polls struct {
+	grant    Grant
+	sessions []string
+	queries  []storage.LogQuery // of each
+	types    typeFilter
+	wait     time.Duration
+	several  bool       // errors say which session they are about
+	pages    []filtered // what has been read of each
+}
+
+// poll answers GET /api/events/poll/:sessionId.
 func (s *Site) poll(w http.ResponseWriter, r *http.Request, session string, q query, g Grant) {
-	limit := pollTail
-	if q.values.Get("since") != "" {
-		limit = storage.DefaultPage
+	since, problem := q.cursor("since")
+	var ps *polls
+	if problem == nil {
+		ps, problem = q.polls([]string{session}, []*storage.Cursor{since}, storage.MaxPage)
 	}
-	q.values.Del("before") // no parameter of a poll, which only goes forward
-	pq, problem := q.poll(limit)
 	if problem != nil {
 		writeError(w, http.StatusBadRequest, *problem)
 		return
 	}
-	if pq.wait > 0 && r.Method != http.MethodHead {
-		s.longPoll(w, r, session, pq, g)
-		return
+	if s.runPolls(w, r, ps, g) {
+		s.writePolls(w, r, ps, ps.text(0))
 	}
+}
+
+// polls is what the parameters of a poll ask for about sessions, behind their
+// cursors, of which nil is none. Each may ask for most events.
+func (q query) polls(sessions []string, since []*storage.Cursor, most int) (ps *polls, problem *apiError) {
+	ps = &polls{
+		sessions: sessions, queries: make([]storage.LogQuery, len(sessions)), pages: make([]filtered, len(sessions)),
+	}
+	for i, after := range since {
+		def := pollTail
+		if after != nil {
+			def = storage.DefaultPage
+		}
+		ps.queries[i].After = after
+		if ps.queries[i].Limit, problem = q.number("limit", def, most); problem != nil {
+			return nil, problem
+		}
+	}
+	if ps.types, problem = parseTypes(q.values["types"]); problem != nil {
+		return nil, problem
+	}
+	ps.wait, problem = q.wait()
+	return ps, problem
+}
+
+// runPolls reads the pages, at once or when there is something. If it is not ok, w
+// has been answered.
+func (s *Site) runPolls(w http.ResponseWriter, r *http.Request, ps *polls, g Grant) (ok bool) {
+	ps.grant = g
 	client := newPollClient(s.who(g.Peer), g.Peer.IP)
-	if wait, err := s.Limiter.take(client, session, s.PollRate); err != nil {
-		s.writePollRefusal(w, err, apiError{RetryAfter: retryAfter(wait)})
-		return
+	do := s.pollNow
+	if ps.wait > 0 && r.Method != http.MethodHead {
+		do = s.longPoll
 	}
-	page, err := s.readPage(r, session, pq.lq, pq.types)
-	if err != nil {
-		s.Limiter.giveBack(client, session, s.PollRate)
-		s.writeStorageError(w, r, err)
-		return
+	of, err := do(r, client, ps)
+	if err == nil {
+		return true
 	}
-	if isUnknown(page.LogPage) {
-		s.Limiter.giveBack(client, session, s.PollRate)
+	status, e := s.pollFailure(r, err)
+	if ps.several && of != "" {
+		e = e.about(of)
 	}
-	s.writePoll(w, r, session, pq, page)
+	writeError(w, status, e)
+	return false
 }
 
-// poll is what the parameters of a poll ask for.
-func (q query) poll(limit int) (p pollQuery, problem *apiError) {
-	if p.lq, problem = q.page(limit); problem != nil {
-		return p, problem
+// pollNow spends a poll of each session and reads them. Of an error it says, where
+// that is of one of them, of which; then nothing is spent.
+func (s *Site) pollNow(r *http.Request, client pollClient, ps *polls) (of string, err error) {
+	if of, wait, err := s.Limiter.takeAll(client, ps.sessions, s.PollRate); err != nil {
+		return of, &pollRefusal{err, wait}
 	}
-	if p.types, problem = parseTypes(q.values["types"]); problem != nil {
-		return p, problem
+	for i, session := range ps.sessions {
+		if err := s.readPoll(r, ps, i); err != nil {
+			for k := range ps.sessions {
+				if k >= i || !isUnknown(ps.pages[k].LogPage) {
+					s.Limiter.giveBack(client, ps.sessions[k], s.PollRate)
+				}
+			}
+			return session, err
+		}
+		if isUnknown(ps.pages[i].LogPage) {
+			s.Limiter.giveBack(client, session, s.PollRate)
+		}
 	}
-	p.wait, problem = q.wait()
-	return p, problem
+	return "", nil
 }
 
-func (s *Site) writePoll(w http.ResponseWriter, r *http.Request, session string, q pollQuery, page filtered) {
-	s.writePage(w, r, pageHead{SessionID: session}, page.LogPage, pageTail{
+// readPoll reads the page of session i.
+func (s *Site) readPoll(r *http.Request, ps *polls, i int) (err error) {
+	ps.pages[i], err = s.readPage(r, ps.sessions[i], ps.queries[i], ps.types)
+	return err
+}
+
+// text is the answer about session i.
+func (ps *polls) text(i int) pageText {
+	page := ps.pages[i]
+	return newPageText(pageHead{SessionID: ps.sessions[i]}, page.Entries, pageTail{
 		Timestamp: page.Cursor.Timestamp(), PollingMode: true, Cursor: page.Cursor.String(),
 		// More to be polled for; older events, which a poll without since leaves
 		// out, it could not get at.
-		HasMore: page.HasMore && q.lq.After != nil,
+		HasMore: page.HasMore && ps.queries[i].After != nil,
 		Gap:     page.Gap, Degraded: page.Degraded,
 	})
+}
+
+func (s *Site) writePolls(w http.ResponseWriter, r *http.Request, ps *polls, texts ...pageText) {
+	for _, page := range ps.pages {
+		if page.Degraded {
+			w.Header().Set("Lifeline-Degraded", "true")
+		}
+	}
+	writeTexts(w, r, texts...)
 }
 
 // isUnknown reports whether a session has never had an event. One that cannot be
@@ -86,13 +151,34 @@ func (s *Site) who(p Peer) string {
 	return ""
 }
 
-func (s *Site) writePollRefusal(w http.ResponseWriter, err error, e apiError) {
-	if errors.Is(err, errPollsFull) {
-		e.Error, e.Message = "too many polls", err.Error()+"; use a stream or a WebSocket"
-		writeError(w, http.StatusServiceUnavailable, e)
-		return
+// pollRefusal says that there were too many polls, and when to try again.
+type pollRefusal struct {
+	reason error
+	wait   time.Duration
+}
+
+func (e *pollRefusal) Error() string { return e.reason.Error() }
+
+func (e *pollRefusal) Unwrap() error { return e.reason }
+
+// pollFailure is the answer to a poll that failed with err.
+func (s *Site) pollFailure(r *http.Request, err error) (status int, e apiError) {
+	if errors.Is(err, errLongPolls) {
+		return http.StatusServiceUnavailable, apiError{
+			Error: "too many long polls", Message: "poll without wait, or use a stream or a WebSocket",
+		}
 	}
-	e.Error = "Rate limit exceeded" // existing clients know this text
+	refusal, refused := errors.AsType[*pollRefusal](err)
+	switch {
+	case !refused:
+		return s.failure(r, err)
+	case errors.Is(err, errPollsFull):
+		return http.StatusServiceUnavailable, apiError{
+			Error: "too many polls", Message: err.Error() + "; use a stream or a WebSocket",
+			RetryAfter: retryAfter(refusal.wait),
+		}
+	}
+	e = apiError{Error: "Rate limit exceeded", RetryAfter: retryAfter(refusal.wait)} // existing clients know this text
 	e.Message = fmt.Sprintf("%s, try again in %d s", err, *e.RetryAfter)
-	writeError(w, http.StatusTooManyRequests, e)
+	return http.StatusTooManyRequests, e
 }

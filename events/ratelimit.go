@@ -88,10 +88,30 @@ var (
 
 // take spends one poll of a session. Refused, it says when to try again.
 func (l *PollLimiter) take(c pollClient, session string, rate Rate) (wait time.Duration, err error) {
+	_, wait, err = l.takeAll(c, []string{session}, rate)
+	return wait, err
+}
+
+// takeAll spends one poll of each of several sessions, or of none: then it says of
+// which one is refused, and when to try again.
+func (l *PollLimiter) takeAll(c pollClient, sessions []string, rate Rate) (refused string, wait time.Duration, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	l.forget(now)
+	for i, session := range sessions {
+		l.forget(now)
+		if wait, err := l.takeOne(c, session, rate, now); err != nil {
+			for _, taken := range sessions[:i] {
+				l.giveBackOne(c, taken, rate)
+			}
+			return session, wait, err
+		}
+	}
+	return "", 0, nil
+}
+
+// takeOne is called with mu held.
+func (l *PollLimiter) takeOne(c pollClient, session string, rate Rate, now time.Time) (wait time.Duration, err error) {
 	e := l.clients[c][session]
 	if e == nil {
 		if wait, err := l.room(c, now); err != nil {
@@ -115,6 +135,11 @@ func (l *PollLimiter) take(c pollClient, session string, rate Rate) (wait time.D
 func (l *PollLimiter) giveBack(c pollClient, session string, rate Rate) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.giveBackOne(c, session, rate)
+}
+
+// giveBackOne is called with mu held.
+func (l *PollLimiter) giveBackOne(c pollClient, session string, rate Rate) {
 	e := l.clients[c][session]
 	if e == nil {
 		return

@@ -28,13 +28,21 @@ func (rt route) parameters(raw string) (query, *apiError) {
 	default:
 		others = []string{"wait", "types"}
 	}
-	for _, name := range others {
+	return q, q.without(others...)
+}
+
+// without refuses what the route would have to understand.
+func (q query) without(names ...string) *apiError {
+	for _, name := range names {
 		if q.values.Has(name) {
-			return query{}, &apiError{Error: fmt.Sprintf("unknown parameter %q", name), Field: name}
+			return &apiError{Error: fmt.Sprintf("unknown parameter %q", name), Field: name}
 		}
 	}
-	return q, nil
+	return nil
 }
+
+// onceOnly are the parameters of reads that are given once.
+var onceOnly = []string{"since", "before", "limit", "seconds", "wait"}
 
 // parseQuery refuses what would change the answer if it were understood. Other
 // parameters that we do not know are ignored: existing clients send their own,
@@ -44,7 +52,7 @@ func parseQuery(raw string) (query, *apiError) {
 	if err != nil {
 		return query{}, malformedQuery()
 	}
-	for _, name := range []string{"since", "before", "limit", "seconds", "wait"} {
+	for _, name := range onceOnly {
 		if len(values[name]) > 1 {
 			return query{}, badParameter(name, "is given twice")
 		}
@@ -198,20 +206,38 @@ func (s *Site) recentSince(w http.ResponseWriter, r *http.Request, session strin
 // the members of tail, if it is not nil. The events are not copied together
 // first: a page may hold a thousand of a megabyte.
 func (s *Site) writePage(w http.ResponseWriter, r *http.Request, head pageHead, page storage.LogPage, tail any) {
-	head.Count = len(page.Entries)
-	start := appendJSON(nil, head)
-	start = append(start[:len(start)-1], `,"events":[`...)
-	end := []byte("]}")
-	if tail != nil {
-		end = appendJSON([]byte("],"), tail)
-		end = append(end[:2], end[3:]...) // without its opening brace
-	}
-	size := len(start) + len(end) + max(0, len(page.Entries)-1)
-	for _, e := range page.Entries {
-		size += len(e.Data)
-	}
 	if page.Degraded {
 		w.Header().Set("Lifeline-Degraded", "true")
+	}
+	writeTexts(w, r, newPageText(head, page.Entries, tail))
+}
+
+// pageText is a page, or something between pages, as it is written.
+type pageText struct {
+	start   []byte
+	entries []storage.LogEntry
+	end     []byte
+}
+
+func newPageText(head pageHead, entries []storage.LogEntry, tail any) pageText {
+	head.Count = len(entries)
+	start := appendJSON(nil, head)
+	p := pageText{append(start[:len(start)-1], `,"events":[`...), entries, []byte("]}")}
+	if tail != nil {
+		end := appendJSON([]byte("],"), tail)
+		p.end = append(end[:2], end[3:]...) // without its opening brace
+	}
+	return p
+}
+
+// writeTexts answers with texts, one after the other.
+func writeTexts(w http.ResponseWriter, r *http.Request, texts ...pageText) {
+	size := 0
+	for _, p := range texts {
+		size += len(p.start) + len(p.end) + max(0, len(p.entries)-1)
+		for _, e := range p.entries {
+			size += len(e.Data)
+		}
 	}
 	dynamic(w.Header())
 	w.Header().Set("Content-Length", strconv.Itoa(size))
@@ -219,14 +245,17 @@ func (s *Site) writePage(w http.ResponseWriter, r *http.Request, head pageHead, 
 	if r.Method == http.MethodHead {
 		return
 	}
-	out := joiner{w: w, buf: start}
-	for i, e := range page.Entries {
-		if i > 0 {
-			out.write([]byte{','})
+	out := joiner{w: w}
+	for _, p := range texts {
+		out.write(p.start)
+		for i, e := range p.entries {
+			if i > 0 {
+				out.write([]byte{','})
+			}
+			out.write(e.Data)
 		}
-		out.write(e.Data)
+		out.write(p.end)
 	}
-	out.write(end)
 	out.flush()
 }
 

@@ -18,6 +18,8 @@ var everyRoute = []struct {
 	{method: "GET", path: "/api/events/s/recent"},
 	{method: "GET", path: "/api/events/poll/s"},
 	{method: "GET", path: "/api/events/stream/s"},
+	{method: "GET", path: "/api/events/poll?session=s"},
+	{method: "GET", path: "/api/events/stream?session=s"},
 	{method: "GET", path: "/ws"},
 	{method: "GET", path: "/api/health/circuit-breakers"},
 	{method: "GET", path: "/health", public: true},

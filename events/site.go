@@ -66,6 +66,8 @@ const (
 	routeRecent
 	routePoll
 	routeStream
+	routePollSeveral
+	routeStreamSeveral
 	routeSocket
 	routeBreakers
 	routeHealth
@@ -80,11 +82,15 @@ const (
 
 // allow is what the header Allow says of each route.
 var allow = [...]string{
-	routeIngest:   "POST, OPTIONS",
-	routeRead:     "GET, HEAD, OPTIONS",
-	routeRecent:   "GET, HEAD, OPTIONS",
-	routePoll:     "GET, HEAD, OPTIONS",
-	routeStream:   "GET, OPTIONS", // HEAD would have to wait for the stream's end
+	routeIngest: "POST, OPTIONS",
+	routeRead:   "GET, HEAD, OPTIONS",
+	routeRecent: "GET, HEAD, OPTIONS",
+	routePoll:   "GET, HEAD, OPTIONS",
+	routeStream: "GET, OPTIONS", // HEAD would have to wait for the stream's end
+
+	routePollSeveral:   "GET, HEAD, OPTIONS",
+	routeStreamSeveral: "GET, OPTIONS",
+
 	routeSocket:   "GET, OPTIONS",
 	routeBreakers: "GET, HEAD, OPTIONS",
 	routeHealth:   "GET, HEAD, OPTIONS",
@@ -190,7 +196,13 @@ func (rt route) matchEvents(rest []string) (route, bool) {
 	case len(rest) == 0:
 		rt.kind = routeIngest
 		return rt, true
-	case len(rest) == 1 && rest[0] != "poll" && rest[0] != "stream":
+	case len(rest) == 1 && rest[0] == "poll":
+		rt.kind = routePollSeveral
+		return rt, true
+	case len(rest) == 1 && rest[0] == "stream":
+		rt.kind = routeStreamSeveral
+		return rt, true
+	case len(rest) == 1:
 		rt.kind, rt.session = routeRead, rest[0]
 	case len(rest) == 2 && rest[0] == "poll":
 		rt.kind, rt.session = routePoll, rest[1]
@@ -319,6 +331,10 @@ func (s *Site) admitted(w http.ResponseWriter, r *http.Request, rt route, p Peer
 		s.poll(w, r, rt.session, query, grant)
 	case routeStream:
 		s.Hub.ServeStream(w, r, rt.session, grant)
+	case routePollSeveral:
+		s.pollSeveral(w, r, grant)
+	case routeStreamSeveral:
+		s.streamSeveral(w, r, grant)
 	case routeSocket:
 		s.Hub.ServeWebSocket(w, r, grant)
 	case routeBreakers:

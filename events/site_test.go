@@ -149,6 +149,9 @@ func TestMatchRoute(t *testing.T) {
 		{"/api/events/a/recent", &route{kind: routeRecent, session: "a"}},
 		{"/api/events/poll/a", &route{kind: routePoll, session: "a"}},
 		{"/api/events/stream/a", &route{kind: routeStream, session: "a"}},
+		{"/api/events/poll", &route{kind: routePollSeveral}},
+		{"/api/events/%70oll", &route{kind: routePollSeveral}},
+		{"/api/events/stream", &route{kind: routeStreamSeveral}},
 
 		// A session id may contain what means something in a path, escaped.
 		{"/api/events/a%2Fb", &route{kind: routeRead, session: "a/b"}},
@@ -196,9 +199,6 @@ func TestMatchRoute(t *testing.T) {
 		{"/api/event", nil},
 		{"/api/events/a/b", nil},
 		{"/api/events/a/b/c/d", nil},
-		{"/api/events/poll", nil},
-		{"/api/events/%70oll", nil},
-		{"/api/events/stream", nil},
 		{"/api/health", nil},
 		{"/%", nil},
 
@@ -257,7 +257,7 @@ func TestMatchRoute(t *testing.T) {
 // What is not ours must reach the next handler untouched.
 func TestNotOurs(t *testing.T) {
 	s := newTestSite(t)
-	for _, path := range []string{"/", "/api/sessions/", "/api/commands/a", "/api/events/a//b", "/api/events/poll", "/wsx"} {
+	for _, path := range []string{"/", "/api/sessions/", "/api/commands/a", "/api/events/a//b", "/api/events/poll/", "/wsx"} {
 		for _, method := range []string{"GET", "POST", "OPTIONS", "DELETE"} {
 			a := s.do(method, path, "", header("Origin", "https://evil.example"))
 			if a.handled || len(a.header) != 0 || a.body != "" {
@@ -321,7 +321,10 @@ func TestWrongMethod(t *testing.T) {
 	allowed := map[string]string{
 		"/api/events":          "POST, OPTIONS",
 		"/api/events/stream/s": "GET, OPTIONS",
-		"/ws":                  "GET, OPTIONS",
+
+		"/api/events/stream?session=s": "GET, OPTIONS",
+
+		"/ws": "GET, OPTIONS",
 
 		"/api/sessions":            "GET, HEAD, POST, OPTIONS",
 		"/api/sessions/s":          "GET, HEAD, PUT, DELETE, OPTIONS",
@@ -365,11 +368,14 @@ func TestWrongMethod(t *testing.T) {
 }
 
 func TestHead(t *testing.T) {
-	s := newTestSite(t)
+	s := newTestSite(t, unlimited)
 	s.do("POST", "/api/events", event("1")).want(t, 201, "")
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.ServeHTTP(w, r) }))
 	defer server.Close()
-	for _, path := range []string{"/api/events/s", "/api/events/s/recent", "/api/events/poll/s", "/api/health/circuit-breakers", "/health"} {
+	for _, path := range []string{
+		"/api/events/s", "/api/events/s/recent", "/api/events/poll/s", "/api/events/poll?session=s&session=t",
+		"/api/health/circuit-breakers", "/health",
+	} {
 		res, err := http.Head(server.URL + path)
 		if err != nil {
 			t.Fatal(err)

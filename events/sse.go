@@ -22,6 +22,7 @@ type stream struct {
 	may  atomic.Pointer[Grant] // see grant
 	out  outbox
 	wake chan struct{} // holds one place: there is something to do
+	over chan struct{} // closed by end
 
 	begun sync.Once // the first confirmation
 
@@ -68,7 +69,7 @@ func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string
 		st.expelled(session)
 	}
 	h.begin(s, created)
-	st.run(ctx)
+	st.run(ctx, st.drain, func() []byte { return emptyComment })
 }
 
 // streamStart is the cursor with which a stream is to begin; nil: from now on.
@@ -90,7 +91,7 @@ func streamStart(r *http.Request) (*storage.Cursor, *apiError) {
 func newStream(h *Hub, w http.ResponseWriter, p Peer) *stream {
 	l := h.Limits()
 	st := &stream{
-		hub: h, w: w, rc: http.NewResponseController(w), peer: p, wake: make(chan struct{}, 1),
+		hub: h, w: w, rc: http.NewResponseController(w), peer: p, wake: make(chan struct{}, 1), over: make(chan struct{}),
 	}
 	st.out = outbox{
 		maxBytes: l.MaxQueueBytes, maxFrames: l.MaxQueueFrames,
@@ -120,8 +121,12 @@ func (st *stream) start() {
 	st.w.WriteHeader(http.StatusOK)
 }
 
-// run writes what is queued, and a comment now and then, until the stream ends.
-func (st *stream) run(ctx context.Context) {
+// emptyComment shows proxies that the stream is alive.
+var emptyComment = []byte(":\n\n")
+
+// run has drain write what is queued, and writes a comment now and then, until the
+// stream ends.
+func (st *stream) run(ctx context.Context, drain func() bool, idle func() []byte) {
 	comment := time.NewTicker(st.hub.times.comment)
 	defer comment.Stop()
 	for {
@@ -129,11 +134,11 @@ func (st *stream) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-comment.C:
-			if st.write([]byte(":\n\n")) != nil {
+			if st.write(idle()) != nil {
 				return
 			}
 		case <-st.wake:
-			if !st.drain() {
+			if !drain() {
 				return
 			}
 		}
@@ -181,6 +186,7 @@ func (st *stream) end(_ int, _ string, discard bool) {
 	if !st.out.finish(nil, discard) {
 		return
 	}
+	close(st.over)
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.deadline = time.Now().Add(st.hub.times.closing)

@@ -50,7 +50,7 @@ const (
 type subscriber struct {
 	topic   *topic
 	sink    sink
-	out     *outbox
+	out     queue
 	enc     encoding
 	since   *storage.Cursor // nil: from now on
 	replays chan struct{}   // the connection's replays, one at a time

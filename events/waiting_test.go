@@ -9,7 +9,9 @@ import (
 )
 
 // waitingPaths are the requests that wait until something comes.
-var waitingPaths = []string{"/api/events/poll/s?wait=30", "/api/sessions/s/input?wait=30"}
+var waitingPaths = []string{
+	"/api/events/poll/s?wait=30", "/api/sessions/s/input?wait=30", "/api/events/poll?session=s&session=x&wait=30",
+}
 
 // A reload answers a request that waits when its client would not be let in any more,
 // and no other.
@@ -19,7 +21,7 @@ func TestReadmitEndsWhatWaits(t *testing.T) {
 			s := newTestSite(t, func(s *Site, _ *siteBackend, _ *Config) { s.Access = Access{Keys: []string{"old", "kept"}} })
 			defer s.Hub.Close()
 			revoked := s.inBackground(path, header("Authorization", "Bearer old"))
-			gone := s.inBackground(strings.NewReplacer("/s?", "/t?", "/s/", "/t/").Replace(path), header("Authorization", "Bearer old"), header("Origin", "http://localhost:8080"))
+			gone := s.inBackground(strings.NewReplacer("/s?", "/t?", "/s/", "/t/", "=s&", "=t&", "=x&", "=y&").Replace(path), header("Authorization", "Bearer old"), header("Origin", "http://localhost:8080"))
 			kept := s.inBackground(path, header("Authorization", "Bearer kept"), func(r *http.Request) { r.RemoteAddr = "192.0.2.7:1" })
 			synctest.Wait()
 			begin := time.Now()

@@ -96,7 +96,7 @@ func TestWSHello(t *testing.T) {
 	h := newTestHub(t, b, func(c *Config, _ *intervals) { c.Limits.MaxMessage = 1234 })
 	c := dial(t, hubServer(t, h), "/ws", nil)
 	c.want(`{"type":"subscription_confirmed","payload":{"clientId":"<string>","message":"<string>",
-		"protocol":1,"degraded":true,"longPoll":false,"pingInterval":20000,"maxMessage":1234}}`)
+		"protocol":1,"degraded":true,"longPoll":true,"pingInterval":20000,"maxMessage":1234}}`)
 }
 
 func TestWSEvent(t *testing.T) {

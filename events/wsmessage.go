@@ -93,7 +93,7 @@ func (c *wsConn) sendError(code, session, text string) {
 func (c *wsConn) hello() {
 	c.send(helloMessage{confirmationType, helloPayload{
 		ClientID: c.id, Message: welcomeMessage, Protocol: protocolVersion,
-		Degraded: c.hub.Degraded(), LongPoll: false,
+		Degraded: c.hub.Degraded(), LongPoll: true,
 		PingInterval: c.hub.times.pong.Milliseconds(), MaxMessage: c.hub.Limits().MaxMessage,
 	}})
 }
