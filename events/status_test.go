@@ -147,6 +147,11 @@ func TestStatusIsLookedAtAgain(t *testing.T) {
 		if got := last(); got != "second" {
 			t.Errorf("%q was told last, behind a change", got)
 		}
+		b.set(func() { b.status.Reasons = []string{"another"} })
+		time.Sleep(3 * h.times.status)
+		if got := last(); got != "another" {
+			t.Errorf("%q was told last, behind a second look", got)
+		}
 		b.tellStatus() // as it was
 		synctest.Wait()
 		b.set(func() { b.status.Reasons = []string{"third"} })
