@@ -128,7 +128,8 @@ func (j *Journaled) answer(c claim, op storage.Op, hurry bool) (r storage.Result
 		return storage.Result{Err: errAside}, true, nil, nil
 	}
 	l := e.chain.lane
-	hurry = hurry || l.open
+	// The shipper of an idle lane sleeps, and has not looked since the breaker closed.
+	hurry = l.lookLocked() || hurry
 	mayPend := !j.closed || j.file != nil // on the way out nothing volatile is promised
 	if e.durable && (e.acked || hurry && mayPend) {
 		return j.pendingResult(e, op, c.repeat), true, nil, nil

@@ -283,9 +283,6 @@ type claim struct {
 	err    error
 }
 
-// open reports whether nothing can be told from the backend for now.
-func (c claim) open() bool { return c.e != nil && c.e.chain.lane.isOpen() }
-
 // keep takes operations into the journal and waits for their acknowledgement. asked
 // are those that the caller meant.
 func (j *Journaled) keep(ctx context.Context, asked, ops []storage.Op) ([]storage.Result, error) {
@@ -298,7 +295,7 @@ func (j *Journaled) keep(ctx context.Context, asked, ops []storage.Op) ([]storag
 	hurry := false
 	results := make([]storage.Result, len(ops))
 	for i := 0; i < len(claims); {
-		result, done, wait, opened := j.answer(claims[i], ops[i], hurry || claims[i].open())
+		result, done, wait, opened := j.answer(claims[i], ops[i], hurry)
 		if done && errors.Is(result.Err, storage.ErrGone) && claims[i].tries < maxTries && means(asked[i]) {
 			// The log was dropped while its caller waits: he has been promised nothing
 			// yet, and means the log that there will be.

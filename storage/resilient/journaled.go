@@ -146,6 +146,10 @@ type Journaled struct {
 
 var _ Storage = (*Journaled)(nil)
 
+// openProbe is the time between probes while a breaker is open. All is to be normal
+// within 0.4 s after Redis is back, and most of that is for what has waited.
+const openProbe = 100 * time.Millisecond
+
 // NewJournaled opens the journal and starts its shippers before cfg.Driver, which
 // it owns from then on, unless it answers an error. What an earlier run of this
 // node has left in the journal is shipped first.
@@ -165,7 +169,7 @@ func (j *Journaled) start() {
 	for _, l := range j.lanes {
 		j.stopped.Go(l.ship)
 		j.stopped.Go(func() { // its configuration has been checked
-			_ = l.breaker.Watch(j.ctx, breaker.WatchConfig{Every: j.cfg.ProbeEvery}, l.probe)
+			_ = l.breaker.Watch(j.ctx, breaker.WatchConfig{Every: j.cfg.ProbeEvery, OpenEvery: openProbe}, l.probe)
 		})
 	}
 	j.stopped.Go(func() { j.observer.run(j.ctx.Done()) })

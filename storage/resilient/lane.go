@@ -75,6 +75,11 @@ func (l *lane) prune() {
 func (l *lane) look() (open bool) {
 	l.owner.mu.Lock()
 	defer l.owner.mu.Unlock()
+	return l.lookLocked()
+}
+
+// lookLocked is look with mu held.
+func (l *lane) lookLocked() (open bool) {
 	open = l.isOpen()
 	if open == l.open {
 		return open

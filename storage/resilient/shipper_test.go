@@ -80,9 +80,9 @@ func TestRetriesArePaced(t *testing.T) {
 		if r.b.State() != breaker.Open {
 			t.Fatalf("state is %v after 5 failures", r.b.State())
 		}
-		// From then on only the probe tries, every 250 ms ± 20 %.
+		// From then on only the probe tries, every 100 ms ± 20 %.
 		for i := 6; i < len(r.f.applies); i++ {
-			if d := r.f.applies[i].Sub(r.f.applies[i-1]); d < 200*time.Millisecond || d > 300*time.Millisecond {
+			if d := r.f.applies[i].Sub(r.f.applies[i-1]); d < openProbe*8/10 || d > openProbe*12/10 {
 				t.Fatalf("probe after %v", d)
 			}
 		}
