@@ -122,7 +122,7 @@ func TestLifecycleBroadcastOff(t *testing.T) {
 	for line, message := range map[string]string{
 		"lifecycle_broadcast":                               "lifecycle_broadcast takes one value",
 		"lifecycle_broadcast on":                            `lifecycle_broadcast takes only off, not "on"`,
-		"lifecycle_broadcast off off":                       `one value too many: "off"`,
+		"lifecycle_broadcast off yes":                       `one value too many: "yes"`,
 		"lifecycle_broadcast off\n lifecycle_broadcast off": "lifecycle_broadcast is set on line 4 already",
 	} {
 		out, code := s.reload(site("lifeline {\n "+line+"\n}", ""))

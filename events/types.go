@@ -19,7 +19,7 @@ type typeFilter []string
 // parseTypes reads what stands in the parameter types, which may be given several
 // times, with commas between types.
 func parseTypes(values []string) (typeFilter, *apiError) {
-	var names []string
+	names := make([]string, 0, len(values))
 	for _, value := range values {
 		names = append(names, strings.Split(value, ",")...)
 	}
