@@ -21,7 +21,7 @@ help: ## list the targets
 		while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
 	@printf '\n  PORT=8080 ADMIN=localhost:2019   where `make run` listens\n'
 	@printf '  PKG=./watcher                    what `make test` tests\n'
-	@printf '  SUBJECT=resilience               what `make bench` measures alone: breaker, resilience or storage\n'
+	@printf '  SUBJECT=resilience               what `make bench` measures alone: breaker, outage, resilience or storage\n'
 
 .PHONY: build
 build: ## build bin/caddy: Caddy with this module
@@ -45,7 +45,7 @@ ifneq (,$(filter ./... ./breaker,$(PKG)))
 endif
 
 .PHONY: bench
-bench: ## measure us beside others and write it into docs/ (8 minutes)
+bench: ## measure us beside others and write it into docs/ (12 minutes)
 	cd bench && go run ./report $(SUBJECT)
 
 .PHONY: mutants

@@ -243,6 +243,8 @@ func TestLimitsThatAreNone(t *testing.T) {
 	refused("max_queue lots", "max_queue", `"lots" is not a size`)
 	refused("max_queue 1MiB 0", "max_queue", "at least 1")
 	refused("max_queue 1MiB 10 10", "max_queue takes a size and optionally a number of frames")
+	refused("lifecycle_broadcast on", "lifecycle_broadcast takes only off")
+	refused("lifecycle_broadcast", "lifecycle_broadcast takes one value")
 	refused("max_long_polls 5", `unknown option "max_long_polls"`)
 
 	for _, option := range []string{

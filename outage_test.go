@@ -26,6 +26,23 @@ func (s *server) breaker() (state string, health answer) {
 	return state, health
 }
 
+// awaitStatus reads status messages up to one with the only breaker in a state. None
+// may have the storage's address in it.
+func (c *socket) awaitStatus(t *testing.T, state, url string) {
+	t.Helper()
+	for {
+		payload, _ := c.frame(t, "status")["payload"].(map[string]any)
+		breakers, _ := payload["breakers"].([]any)
+		if len(breakers) != 1 || strings.Contains(fmt.Sprint(payload), strings.TrimPrefix(url, "redis://")) {
+			t.Fatalf("status %v", payload)
+		}
+		one, _ := breakers[0].(map[string]any)
+		if one["state"] == state && payload["degraded"] == (state != "closed") {
+			return
+		}
+	}
+}
+
 // inRedis answers the event ids in a session's stream, in order.
 func inRedis(t *testing.T, r *redistest.Server, session string) []string {
 	t.Helper()
@@ -90,6 +107,7 @@ func TestRedisKilled(t *testing.T) {
 	r.Kill()
 	post(30)
 	s.waitUntil("the breaker trips", func() bool { state, _ := s.breaker(); return state == "open" })
+	c.awaitStatus(t, "open", r.URL())
 	post(30)
 	if pending < 55 {
 		t.Errorf("%d of 60 posts were pending", pending)
@@ -121,6 +139,17 @@ func TestRedisKilled(t *testing.T) {
 		storage, _ := h.body["storage"].(map[string]any)
 		return storage["pending"] == 0.0 && h.text("status") == "ok"
 	})
+	c.awaitStatus(t, "closed", r.URL())
+	for told := 0; told < 2; { // of the outage, and of its end
+		select {
+		case name := <-st.named:
+			if name == "lifeline.status" {
+				told++
+			}
+		case <-time.After(patience):
+			t.Fatal("the stream is not told")
+		}
+	}
 	post(20)
 	if got := inRedis(t, r, session); !slices.Equal(got, published[0]) {
 		t.Errorf("Redis has %d events: %v\nwant %v", len(got), got, published[0])

@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/actionflows/lifeline/storage"
@@ -230,4 +232,58 @@ func TestTypesAndLifecycle(t *testing.T) {
 	h.SetLifecycleBroadcast(true)
 	typed(t, h, "session:ended", "4")
 	none.want(`{"type":"event","payload":{"id":"4"}}`)
+}
+
+// While events come at full speed, one who drops and resumes all the time, with the
+// last cursor that he was told, gets each event of his types once and in order.
+func TestTypesOnceAtFullSpeed(t *testing.T) {
+	h := newTestHub(t, newMemory(t), limits(Limits{MaxQueueFrames: 1 << 20, MaxQueueBytes: 1 << 30}))
+	s := hubServer(t, h)
+	const events = 900
+	var want []string
+	for i := range events {
+		if i%7 == 0 || i > events/3 && i < events/2 {
+			want = append(want, fmt.Sprint(i))
+		}
+	}
+	begin := typed(t, h, "c:d", "begin").String()
+	var all sync.WaitGroup
+	all.Go(func() {
+		inTypes := make(map[string]bool)
+		for _, id := range want {
+			inTypes[id] = true
+		}
+		for i := range events {
+			kind := "a:b"
+			if inTypes[fmt.Sprint(i)] {
+				kind = "c:d"
+			}
+			typed(t, h, kind, fmt.Sprint(i))
+		}
+	})
+	for reader := range 3 {
+		all.Go(func() {
+			cursor, got := begin, []string(nil)
+			for visit := 0; len(got) < len(want); visit++ {
+				c := connect(t, s, "")
+				c.send(`{"type":"subscribe","sessionId":%q,"types":["c:d"],"since":%q}`, testSession, cursor)
+				c.want(`{"type":"subscription_confirmed","recovered":true}`)
+				for range 1 + (visit+reader)%5*10 {
+					if len(got) == len(want) {
+						break
+					}
+					m := c.read()
+					cursor = m["cursor"].(string)
+					if payload, ok := m["payload"].(map[string]any); ok {
+						got = append(got, payload["id"].(string))
+					}
+				}
+				_ = c.conn.Close()
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("reader %d got %v\nwant %v", reader, got, want)
+			}
+		})
+	}
+	all.Wait()
 }

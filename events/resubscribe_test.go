@@ -1,19 +1,16 @@
 package events
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/actionflows/lifeline/storage"
 )
 
-// During a replay the change comes between two of its pages, also when it is one that
-// is repeated.
+// During a replay the change and its confirmation come between two of its pages.
 func TestTypesAgainWhileJoining(t *testing.T) {
 	b := newFake()
 	var step atomic.Pointer[func(string)]
@@ -100,58 +97,6 @@ func TestSubscribeAgainComesBehindWhatIsDue(t *testing.T) {
 	if got[1].ID != "1" || got[2].Cursor != got[1].Cursor {
 		t.Errorf("got %s", describe(got))
 	}
-}
-
-// One who drops, resumes and changes nothing but his connection sees each event of his
-// types once, while publishers run at full speed.
-func TestTypesAtFullSpeed(t *testing.T) {
-	h := newTestHub(t, newFake())
-	cursor := typed(t, h, "chain:started", "first")
-	live(t, h)
-	ctx, stop := context.WithCancel(t.Context())
-	var publishers sync.WaitGroup
-	for p := range 2 {
-		publishers.Go(func() {
-			for i := 0; ctx.Err() == nil; i++ {
-				if i > 1000 {
-					time.Sleep(time.Millisecond)
-				}
-				kind, id := []string{"chain:started", "step:started", "step:completed"}[i%3], fmt.Sprintf("%d/%d", p, i)
-				data := appendJSON(nil, map[string]string{"type": kind, "sessionId": testSession, "id": id})
-				if _, err := h.Publish(t.Context(), Event{Session: testSession, ID: id, Type: kind, Data: data}); err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	next := [2]int{}
-	take := func(got []received) {
-		for _, r := range onlyEvents(got) {
-			var p, i int
-			if r.ID == "last" {
-				continue
-			}
-			if _, err := fmt.Sscanf(r.ID, "%d/%d", &p, &i); err != nil || i != next[p] {
-				t.Fatalf("got %q, want number %d", r.ID, next[p])
-			}
-			next[p] += 3
-			cursor = parseCursor(t, r.Cursor)
-		}
-	}
-	chains := func(f *follower) { f.types = typeFilter{"chain:*"} }
-	for n := range 20 {
-		f := follow(t, h, &cursor, chains)
-		f.wait("some events", func(r []received) bool { return len(onlyEvents(r)) > n })
-		f.leave()
-		f.mu.Lock()
-		got := slices.Clone(f.frames)
-		f.mu.Unlock()
-		take(got)
-	}
-	stop()
-	publishers.Wait()
-	typed(t, h, "chain:started", "last")
-	take(follow(t, h, &cursor, chains).wait("last", func(r []received) bool { return len(r) > 0 && r[len(r)-1].ID == "last" }))
 }
 
 // What others have written to storage may have a type that is none.

@@ -19,11 +19,10 @@ type typeFilter []string
 // parseTypes reads what stands in the parameter types, which may be given several
 // times, with commas between types.
 func parseTypes(values []string) (typeFilter, *apiError) {
-	names := make([]string, 0, len(values))
-	for _, value := range values {
-		names = append(names, strings.Split(value, ",")...)
+	if len(values) == 0 {
+		return nil, nil
 	}
-	f, err := newTypeFilter(names)
+	f, err := newTypeFilter(strings.Split(strings.Join(values, ","), ","))
 	if err != nil {
 		return nil, badParameter("types", err.Error())
 	}

@@ -286,7 +286,8 @@ const (
 // should come again, drawn by lot, in milliseconds.
 func awayReason(clients int) string {
 	spread := min(max(time.Duration(clients)*time.Second/reconnectRate, minSpread), maxSpread)
-	return retryReason(rand.N(spread).Truncate(time.Millisecond).Seconds()) //nolint:gosec // a lot, no secret
+	lot := rand.N(spread) //nolint:gosec // it only spreads
+	return retryReason(lot.Truncate(time.Millisecond).Seconds())
 }
 
 // retryReason is the reason of a close after which the client should wait.

@@ -20,6 +20,7 @@ const docs = "../docs/"
 // subjects are what can be measured.
 var subjects = map[string]func() error{
 	"breaker":    reportBreaker,
+	"outage":     reportOutage,
 	"resilience": reportResilience,
 	"storage":    reportStorage,
 }
