@@ -22,7 +22,8 @@ var (
 		"patterns/:id", "patterns/p", "dossiers/:id", "dossiers/d", "suggestions/:id", "suggestions/g")
 	walkQueries = map[string]string{
 		"/api/events/poll": "?session=free&session=s", "/api/events/stream": "?session=free&session=s",
-		"/api/records/harmony": "?sessionId=s", "/api/records/harmony/metrics": "?sessionId=s"}
+		"/api/records/harmony": "?sessionId=s", "/api/records/harmony/metrics": "?sessionId=s",
+	}
 	walkBodies = map[string]string{
 		"POST /api/events":                            `{"type":"a:b","sessionId":"s","id":"walked"}`,
 		"POST /api/sessions":                          `{"id":"s","cwd":"/walked"}`,
