@@ -128,7 +128,7 @@ func (h *Hub) tellStatus() (changed bool) {
 	return true
 }
 
-// greet tells a WebSocket that is enrolled of the status, where all is not well or
+// greet queues the status for a WebSocket that is enrolled, where all is not well or
 // its hello said so.
 func (c *wsConn) greet(degraded bool) {
 	t := &c.hub.status
@@ -136,7 +136,6 @@ func (c *wsConn) greet(degraded bool) {
 	defer t.mu.Unlock()
 	if degraded || t.last.Degraded {
 		c.out.tell(t.frame)
-		c.out.kick()
 	}
 }
 

@@ -229,3 +229,41 @@ func TestCloseTellsWhenToComeAgain(t *testing.T) {
 		t.Errorf("reason %q", reason)
 	}
 }
+
+// A client that has its hello is known, and misses nothing that goes to all.
+func TestHelloComesFromAConnectionThatIsKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var h *Hub
+		h = newHub(Config{Backend: newFake()}, defaultIntervals(), func(step string) {
+			if step == "enrolling" {
+				synctest.Wait() // whatever is to be written already has been
+			}
+		})
+		defer h.Close()
+		if err := h.reserve(Peer{}); err != nil {
+			t.Fatal(err)
+		}
+		written := 0
+		c := newWSConn(h, onWrite(func() {
+			if written++; len(h.connections.sockets()) != 1 {
+				t.Error("the hello is sent before the connection is known")
+			}
+		}), nil, Grant{Read: true, All: true})
+		c.welcome()
+		synctest.Wait()
+		if written != 1 {
+			t.Errorf("%d writes", written)
+		}
+		h.connections.remove(c)
+		c.abort()
+		c.out.wait()
+	})
+}
+
+// onWrite is a socket that calls a function at each write.
+type onWrite func()
+
+func (onWrite) Read([]byte) (int, error)      { return 0, errConnectionEnded }
+func (f onWrite) Write(b []byte) (int, error) { f(); return len(b), nil }
+func (onWrite) Close() error                  { return nil }
+func (onWrite) SetDeadline(time.Time) error   { return nil }
