@@ -73,20 +73,31 @@ func (h *Hub) statusChanged() {
 	}
 }
 
+// followStatus tells of what it is woken for. Storage tells of a change once, and by
+// the time that it is looked at here the state may be another one for a moment, and
+// then again what storage has told of: so each look is followed by a second one.
 func (h *Hub) followStatus() {
+	var second <-chan time.Time
 	for {
+		woken := false
 		select {
 		case <-h.status.wake:
+			woken = true
+		case <-second:
 		case <-h.ctx.Done():
 			return
 		}
-		if !h.tellStatus() {
-			continue
+		second = nil
+		told := h.tellStatus()
+		if told {
+			select {
+			case <-time.After(h.times.status):
+			case <-h.ctx.Done():
+				return
+			}
 		}
-		select {
-		case <-time.After(h.times.status):
-		case <-h.ctx.Done():
-			return
+		if woken || told {
+			second = time.After(h.times.status)
 		}
 	}
 }

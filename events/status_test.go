@@ -125,6 +125,43 @@ func TestStatusIsBounded(t *testing.T) {
 	})
 }
 
+// Storage tells of a change once. If another state was told meanwhile, which storage
+// has seen nothing of, the last one is told all the same.
+func TestStatusIsLookedAtAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newFake()
+		h := New(Config{Backend: b})
+		defer h.Close()
+		last := func() string {
+			synctest.Wait()
+			h.status.mu.Lock()
+			defer h.status.mu.Unlock()
+			return strings.Join(h.status.last.Reasons, ", ")
+		}
+		b.say(0, breaker.Open, "first")
+		if got := last(); got != "first" {
+			t.Fatalf("%q is told", got)
+		}
+		b.set(func() { b.status.Reasons = []string{"second"} }) // nobody tells
+		time.Sleep(3 * h.times.status)
+		if got := last(); got != "second" {
+			t.Errorf("%q was told last, behind a change", got)
+		}
+		b.set(func() { b.status.Reasons = []string{"another"} })
+		time.Sleep(3 * h.times.status)
+		if got := last(); got != "another" {
+			t.Errorf("%q was told last, behind a second look", got)
+		}
+		b.tellStatus() // as it was
+		synctest.Wait()
+		b.set(func() { b.status.Reasons = []string{"third"} })
+		time.Sleep(3 * h.times.status)
+		if got := last(); got != "third" {
+			t.Errorf("%q was told last, behind no change", got)
+		}
+	})
+}
+
 // countStatus is a socket that counts writes of the status.
 type countStatus struct{ n *atomic.Int32 }
 
