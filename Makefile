@@ -54,8 +54,8 @@ mutants: ## break breaker and delivery on purpose and see their tests notice
 	go test -tags mutants -run MutantsAreCaught ./breaker ./events/delivery
 
 .PHONY: fuzz
-fuzz: ## run random programs against the breaker for FUZZ (1m)
-	go test -run '^$$' -fuzz FuzzModel -fuzztime $(FUZZ) ./breaker
+fuzz: ## run every fuzz target, each for FUZZ (1m)
+	@scripts/fuzz $(FUZZ)
 
 .PHONY: soak
 soak: ## break Redis, network, disks and nodes at random for SOAK (10m) and longer
