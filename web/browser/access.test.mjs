@@ -1,5 +1,6 @@
-// Keys, prefixes, other origins, and the React hook, in a real browser.
+// Keys, prefixes, other origins, the React hook and the example, in a real browser.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { openPage, patience, Server, startBrowser } from './harness.mjs';
 
@@ -76,4 +77,23 @@ test('the hook as the original dashboard used it: StrictMode opens one socket, u
     (want) => JSON.stringify(window.left()) === want, JSON.stringify(idle), { timeout: patience, polling: 20 });
   assert.ok(page.sockets[0].isClosed() || await page.sockets[0].waitForEvent('close', { timeout: patience }).then(() => true));
   assert.deepEqual(page.problems, []);
+});
+
+test('the example shows what has happened and what happens', async (t) => {
+  const event = (n) => server.post({ type: 'step:started', sessionId: 'demo', id: 'example-' + n, action: 'action ' + n });
+  await event(1);
+  const page = await openPage(t, browser, server.url + '/example.html', () => document.querySelector('#status').textContent === 'connected');
+  const shows = (n) => page.locator('li').filter({ hasText: 'step:started {"action":"action ' + n + '"}' }).waitFor({ timeout: patience });
+  await shows(1);
+  await event(2);
+  await shows(2);
+  assert.equal(await page.locator('li').count(), 2);
+  server.proxy.cut();
+  await page.locator('#status', { hasText: 'disconnected' }).waitFor({ timeout: patience });
+  await page.locator('#status', { hasText: /^connected$/ }).waitFor({ timeout: patience });
+  await event(3);
+  await shows(3);
+  assert.deepEqual(await page.locator('li').count(), 3);
+  assert.deepEqual(page.problems, []);
+  if (process.env.LIFELINE_SHOTS) await page.screenshot({ path: join(process.env.LIFELINE_SHOTS, 'example.png') });
 });

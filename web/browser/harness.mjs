@@ -73,6 +73,7 @@ export class Server {
     s.proxy = await Proxy.start(s.port);
     s.url = `http://127.0.0.1:${s.proxy.port}`;
     cpSync(join(here, 'pages'), join(s.dir, 'pages'), { recursive: true });
+    cpSync(join(here, '../../examples/dashboard/index.html'), join(s.dir, 'pages/example.html'));
     writeFileSync(join(s.dir, 'pages/hook.html'), '<!doctype html><title>Hook</title><div id="root"></div><script type="module" src="hook.js"></script>');
     await build({
       entryPoints: [join(here, 'pages/hook.jsx')], outfile: join(s.dir, 'pages/hook.js'), bundle: true, format: 'esm', jsx: 'automatic',
@@ -179,7 +180,7 @@ export const startBrowser = () => chromium.launch({
 });
 
 /** Opens a page of ours in a profile of its own, where what it leaves behind is counted. */
-export async function openPage(t, browser, url) {
+export async function openPage(t, browser, url, ready = () => window.ready) {
   const context = await browser.newContext();
   t.after(() => context.close());
   const page = await context.newPage();
@@ -205,6 +206,6 @@ export async function openPage(t, browser, url) {
     window.left = () => ({ timers: timers.size, listeners });
   });
   await page.goto(url);
-  await page.waitForFunction(() => window.ready, undefined, { timeout: patience });
+  await page.waitForFunction(ready, undefined, { timeout: patience });
   return page;
 }
