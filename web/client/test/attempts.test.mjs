@@ -86,8 +86,10 @@ test('the socket that is back ends the running poll', async (t) => {
   c.socket.hello();
   assert.equal(poll.signal.aborted, true);
   assert.equal(c.hub.status, 'connected');
-  await pass(40000);
+  await pass(5000);
   assert.equal(c.polls.length, 1);
+  c.socket.end();
+  assert.equal(c.hub.status, 'disconnected');
 });
 
 test('polls that are not held come every pollInterval, others at once', async (t) => {
@@ -105,6 +107,63 @@ test('polls that are not held come every pollInterval, others at once', async (t
   assert.equal(c.polls.length, 3);
   assert.equal(c.poll.url.searchParams.get('since'), 'c2');
   assert.deepEqual(c.events, ['1', '2']);
+});
+
+test('a hub that has said that it holds polls is asked again at once', async (t) => {
+  const c = await client(t);
+  c.hub.subscribe('s', 'c0');
+  await c.connect();
+  c.socket.end();
+  await pass(1500);
+  await c.failAttempts(3);
+  c.poll.events(['1'], 'c1');
+  await pass(100);
+  assert.equal(c.polls.length, 2);
+  c.poll.events([], 'c1'); // ended at once, by another page of the same client
+  await pass(1000);
+  assert.equal(c.polls.length, 2);
+});
+
+test('a poll that is never answered is given up', async (t) => {
+  const c = await client(t, { transports: ['poll'] });
+  c.hub.subscribe('s', 'c0');
+  await pass(34900);
+  assert.equal(c.polls.length, 1);
+  await pass(300);
+  assert.equal(c.polls.length, 2);
+  assert.equal(c.polls[0].signal.aborted, true);
+});
+
+test('the late answer of a poll that was given up changes nothing', async (t) => {
+  const answers = [];
+  const signals = [];
+  const fetch = (_, { signal }) => { // deaf to its signal
+    signals.push(signal);
+    return new Promise((resolve) => { answers.push((body) => resolve(new Response(JSON.stringify(body)))); });
+  };
+  const c = await client(t, { transports: ['poll'], fetch });
+  c.hub.subscribe('a', 'ca');
+  await pass(100);
+  c.hub.subscribe('b', 'cb');
+  await pass(100);
+  answers[0]({ events: [{ id: '1', type: 'a:b' }], cursor: 'ca1' });
+  await pass(10000);
+  assert.deepEqual(c.events, []);
+  assert.deepEqual(signals.map((s) => s.aborted), [true, false]);
+});
+
+test('a session that is added is polled at once, and one that is removed no longer', async (t) => {
+  const c = await client(t, { transports: ['poll'] });
+  c.hub.subscribe('a', 'ca');
+  await pass(100);
+  const undo = c.hub.subscribe('b', 'cb');
+  await pass(100);
+  assert.equal(c.polls[0].signal.aborted, true);
+  assert.deepEqual(c.poll.url.searchParams.getAll('session'), ['a', 'b']);
+  undo();
+  await pass(100);
+  assert.equal(c.polls[1].signal.aborted, true);
+  assert.equal(c.poll.url.pathname, '/api/events/poll/a');
 });
 
 test('hasMore goes on at once', async (t) => {

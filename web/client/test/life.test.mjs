@@ -1,5 +1,6 @@
 // Half-open sockets, hidden and offline pages, and what is left: behaviours 4 and 6.
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { test } from 'node:test';
 import { client, page, pass, settle } from './harness.mjs';
 
@@ -100,13 +101,14 @@ for (const [name, prepare] of [
   }],
 ]) {
   test(`close leaves no socket, poll, timer or listener while ${name}`, async (t) => {
-    const c = await client(t);
+    const { signal } = new AbortController();
+    const c = await client(t, { signal });
     assert.equal(c.page.listeners(), 3);
     await prepare(c);
     c.hub.close();
     await settle();
     assert.equal(c.hub.status, 'disconnected');
-    assert.deepEqual([c.timers.size, c.page.listeners()], [0, 0]);
+    assert.deepEqual([c.timers.size, c.page.listeners(), getEventListeners(signal, 'abort').length], [0, 0, 0]);
     const { length } = c.sockets;
     c.page.emit('online');
     await pass(60000);
