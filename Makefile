@@ -79,13 +79,14 @@ soak: ## break Redis, network, disks and nodes at random for SOAK (10m) and long
 	@scripts/need redis-server
 	LIFELINE_SOAK=$(SOAK) go test -race -timeout 0 -run Soak -v -p 1 ./storage/resilient/matrix ./events/matrix
 	LIFELINE_SOAK=$(SOAK) go test -race -timeout 0 -run Soak -v ./events/delivery
+	LIFELINE_SOAK=$(SOAK) go test -race -timeout 0 -run Soak -v .
 
 .PHONY: lint
 lint: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## check style and common mistakes
 	@scripts/no-skips
 	go mod tidy -diff
-	$< run ./...
-	cd bench && go mod tidy -diff && $< run ./...
+	$< run --allow-parallel-runners ./...
+	cd bench && go mod tidy -diff && $< run --allow-parallel-runners ./...
 
 .PHONY: fmt
 fmt: $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION) ## format the code

@@ -121,7 +121,7 @@ func (s *server) sendKeys(t *testing.T, see func(answer)) {
 		inQuery := "apiKey=" + url.QueryEscape(key)
 		protocol := "lifeline.key." + base64.RawURLEncoding.EncodeToString([]byte(key))
 		for _, r := range routes {
-			if strings.Contains(r.path, "/stream/") && key == loggedKey {
+			if strings.Contains(r.path, "/api/events/stream") && key == loggedKey {
 				continue // it would not end
 			}
 			path := r.path + "?" + inQuery

@@ -66,8 +66,11 @@ func TestAnotherUser(t *testing.T) {
 					continue
 				}
 				want := othersIs
-				if strings.Contains(r.name, "/bookmarks/") {
+				switch {
+				case strings.Contains(r.name, "/bookmarks/"):
 					want.message = "this bookmark belongs to another user"
+				case strings.Contains(r.path, "session=s"):
+					want.message = `session "s": ` + want.message
 				}
 				want.check(t, r.name, a, r.method == http.MethodHead)
 			}

@@ -20,8 +20,11 @@ var (
 	walkIDs = strings.NewReplacer(":sessionId", "s", ":commandId", "COMMAND",
 		"windows/:id", "windows/s", "frequencies/:id", "frequencies/f", "bookmarks/:id", "bookmarks/b",
 		"patterns/:id", "patterns/p", "dossiers/:id", "dossiers/d", "suggestions/:id", "suggestions/g")
-	walkQueries = map[string]string{"/api/records/harmony": "?sessionId=s", "/api/records/harmony/metrics": "?sessionId=s"}
-	walkBodies  = map[string]string{
+	walkQueries = map[string]string{
+		"/api/events/poll": "?session=free&session=s", "/api/events/stream": "?session=free&session=s",
+		"/api/records/harmony": "?sessionId=s", "/api/records/harmony/metrics": "?sessionId=s",
+	}
+	walkBodies = map[string]string{
 		"POST /api/events":                            `{"type":"a:b","sessionId":"s","id":"walked"}`,
 		"POST /api/sessions":                          `{"id":"s","cwd":"/walked"}`,
 		"PUT /api/sessions/:sessionId":                `{"status":"failed"}`,

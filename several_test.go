@@ -43,7 +43,7 @@ func (s *source) read(ctx context.Context, enough func(blocks int) bool) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("stream: %s", resp.Status)
 	}
-	in, id, data := bufio.NewReader(resp.Body), s.lastID, ""
+	in, id, data, status := bufio.NewReader(resp.Body), s.lastID, "", false
 	for blocks := 0; !enough(blocks); {
 		line, err := in.ReadString('\n')
 		if err != nil {
@@ -53,13 +53,16 @@ func (s *source) read(ctx context.Context, enough func(blocks int) bool) error {
 		case "id":
 			id = value
 		case "event":
-			return fmt.Errorf("event %s", value)
+			if status = value == "lifeline.status"; !status { // storage may be slow for a moment
+				return fmt.Errorf("event %s", value)
+			}
 		case "data":
 			data = value
 		case "":
 			blocks++
 			s.lastID, s.longID = id, max(s.longID, len(id))
-			if data == "" {
+			if data == "" || status {
+				data, status = "", false
 				continue
 			}
 			var e struct{ ID, SessionID string }

@@ -55,6 +55,13 @@ func (r *ring) add(e broadcastEntry) uint64 {
 	return r.number
 }
 
+// last is the number of the latest broadcast.
+func (r *ring) last() uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.number
+}
+
 // between answers a session's broadcasts with numbers in (after, to] that a client
 // was given, all says whether as one who may see all sessions.
 func (r *ring) between(session string, after, to uint64, all bool) []*delivery {
@@ -88,6 +95,18 @@ func (h *Hub) broadcast(session string, d *delivery) {
 			c.passed(number)
 		}
 	}
+}
+
+// join makes a connection known, to whom the broadcasts behind this moment go. It
+// answers false as [registry.add] does.
+func (h *Hub) join(m member) bool {
+	h.broadcasts.mu.Lock() // a broadcast is for it as a whole, or not
+	defer h.broadcasts.mu.Unlock()
+	if c, ok := m.(*wsConn); ok {
+		c.born = h.broadcasts.recent.last()
+		c.visited = c.born
+	}
+	return h.connections.add(m)
 }
 
 // audience answers the owner of a session, if anybody is connected for whom that

@@ -310,7 +310,8 @@ type judge func(Peer) (g Grant, code int, reason string)
 // enroll makes a reserved connection known, and ends it at once when the hub has
 // closed or does not admit it any longer.
 func (h *Hub) enroll(m member) {
-	if !h.connections.add(m) {
+	h.at("enrolling")
+	if !h.join(m) {
 		m.end(closeGoingAway, awayReason(1), false)
 		return
 	}

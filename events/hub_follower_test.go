@@ -33,6 +33,7 @@ type follower struct {
 	hub     *Hub
 	out     outbox
 	sub     *subscriber
+	types   typeFilter
 	stalled chan struct{} // nil, or: nothing is taken from out before it is closed
 
 	mu      sync.Mutex
@@ -51,7 +52,7 @@ func follow(t testing.TB, h *Hub, since *storage.Cursor, changes ...func(*follow
 	for _, change := range changes {
 		change(f)
 	}
-	f.sub = &subscriber{sink: f, out: &f.out, since: since, replays: make(chan struct{}, 1)}
+	f.sub = &subscriber{sink: f, out: &f.out, since: since, types: f.types, replays: make(chan struct{}, 1)}
 	h.begin(f.sub, h.register(h.ctx, testSession, f.sub))
 	t.Cleanup(f.leave)
 	return f

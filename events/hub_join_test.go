@@ -24,6 +24,8 @@ type joinCase struct {
 	down  bool // what is injected is pending
 	// injected is who publishes in between; nil: this node.
 	remote bool
+	// types: the follower leaves out every second of what is injected.
+	types bool
 }
 
 // Whatever is published between any two steps of a join comes once and in order.
@@ -38,6 +40,9 @@ func TestHubJoinAtEveryStep(t *testing.T) {
 			return &m
 		}},
 		{name: "pending", topic: true, down: true, since: func(c storage.Cursor) *storage.Cursor { return &c }},
+		{name: "some types", topic: true, types: true, since: func(c storage.Cursor) *storage.Cursor { return &c }},
+		{name: "some types, pending", topic: true, types: true, down: true, since: func(c storage.Cursor) *storage.Cursor { return &c }},
+		{name: "some types, from now", types: true},
 		{name: "other node", topic: true, remote: true, since: func(c storage.Cursor) *storage.Cursor { return &c }},
 	}
 	for _, c := range cases {
@@ -56,12 +61,16 @@ func (c joinCase) run(t *testing.T, step string, count int) {
 	inject := func(h *Hub) {
 		for i := range count {
 			id := fmt.Sprint("injected ", i)
-			want = append(want, id)
-			if c.remote {
+			switch {
+			case c.types && i%2 == 0:
+				typed(t, h, "chain:started", id)
+				continue
+			case c.remote:
 				b.remote(testSession, other, id)
-			} else {
+			default:
 				publishEvent(t, h, id)
 			}
+			want = append(want, id)
 		}
 	}
 	var hook atomic.Pointer[func(string)]
@@ -96,13 +105,17 @@ func (c joinCase) run(t *testing.T, step string, count int) {
 	if c.since != nil {
 		since = c.since(first)
 	}
-	f := follow(t, h, since)
+	f := follow(t, h, since, func(f *follower) {
+		if c.types {
+			f.types = typeFilter{"step:*"}
+		}
+	})
 	f.wait("confirmation", confirmed)
 	once.Do(func() { inject(h); close(done) }) // a step that this join does not have
 	<-done
 	if c.since != nil && !c.remote {
 		// Nothing but the join itself may bring them.
-		f.wait("what was injected", func(r []received) bool { return len(onlyEvents(r)) >= 2+count })
+		f.wait("what was injected", func(r []received) bool { return len(onlyEvents(r)) >= 2+len(want) })
 	}
 	if c.down {
 		b.setDown(false)
@@ -130,7 +143,7 @@ func (c joinCase) check(t *testing.T, f *follower, want []string, step string) {
 			t.Fatalf("got %v, want %v", ids, want)
 		}
 		return
-	case c.down:
+	case c.down, c.types:
 		want = append([]string{"old 1", "old 2"}, want...)
 	default:
 		want = append([]string{"old 1", "old 2"}, want...)

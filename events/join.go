@@ -156,11 +156,15 @@ func (s *subscriber) open(cursor storage.Cursor, page storage.LogPage, first boo
 	}
 	switch {
 	case first:
+		if s.again { // this confirmation will do
+			s.adoptTypes()
+		}
 		s.sink.confirm(s, confirmation{cursor: start, resumed: true, gap: page.Gap, degraded: page.Degraded})
 	case page.Gap:
 		d := &delivery{notice: noticeGap}
 		s.out.push(appendDelivery(nil, s.enc, t.quoted, d, start.String()))
 	}
+	s.answerAgain(start)
 }
 
 // sendable leaves out what a degraded page shows without saying, by its cursor,
@@ -256,6 +260,7 @@ func (s *subscriber) goLive(page storage.LogPage, seen map[storage.Producer]uint
 	s.setMode(modeOwn)
 	s.cursor, s.seen, s.degraded = page.Cursor, maps.Clone(seen), page.Degraded
 	s.withheld = withheld
+	s.answerAgain(s.cursor)
 	for _, d := range kept {
 		if s.takeOwn(d); s.mode != modeOwn {
 			return true // others lie before it: the next replay is on its way

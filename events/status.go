@@ -73,20 +73,31 @@ func (h *Hub) statusChanged() {
 	}
 }
 
+// followStatus tells of what it is woken for. Storage tells of a change once, and by
+// the time that it is looked at here the state may be another one for a moment, and
+// then again what storage has told of: so each look is followed by a second one.
 func (h *Hub) followStatus() {
+	var second <-chan time.Time
 	for {
+		woken := false
 		select {
 		case <-h.status.wake:
+			woken = true
+		case <-second:
 		case <-h.ctx.Done():
 			return
 		}
-		if !h.tellStatus() {
-			continue
+		second = nil
+		told := h.tellStatus()
+		if told {
+			select {
+			case <-time.After(h.times.status):
+			case <-h.ctx.Done():
+				return
+			}
 		}
-		select {
-		case <-time.After(h.times.status):
-		case <-h.ctx.Done():
-			return
+		if woken || told {
+			second = time.After(h.times.status)
 		}
 	}
 }
@@ -117,7 +128,7 @@ func (h *Hub) tellStatus() (changed bool) {
 	return true
 }
 
-// greet tells a WebSocket that is enrolled of the status, where all is not well or
+// greet queues the status for a WebSocket that is enrolled, where all is not well or
 // its hello said so.
 func (c *wsConn) greet(degraded bool) {
 	t := &c.hub.status
@@ -125,7 +136,6 @@ func (c *wsConn) greet(degraded bool) {
 	defer t.mu.Unlock()
 	if degraded || t.last.Degraded {
 		c.out.tell(t.frame)
-		c.out.kick()
 	}
 }
 

@@ -73,6 +73,10 @@ type subscriber struct {
 	kept     []*delivery                 // in modeJoining
 	keptSize int
 	overflow bool // something was not kept
+	// again: he subscribed once more during a replay. He is answered between two of its
+	// pages, and has nextTypes from there on.
+	again     bool
+	nextTypes typeFilter
 
 	// For lifecycle events, which clients get whether subscribed or not.
 	told    []*delivery // given to the connection before it subscribed
@@ -89,14 +93,19 @@ func (s *subscriber) setMode(m subscriberMode) {
 		s.topic.personal++
 	}
 	s.mode = m
+	s.settle()
+	if m != modeOwn {
+		s.seen, s.degraded, s.withheld = nil, false, false
+	}
+}
+
+// settle puts him among those who share the topic's frames, or takes him away.
+func (s *subscriber) settle() {
 	switch shares := s.shares(); {
 	case shares && s.slot < 0:
 		s.topic.share(s)
 	case !shares && s.slot >= 0:
 		s.topic.unshare(s)
-	}
-	if m != modeOwn {
-		s.seen, s.degraded, s.withheld = nil, false, false
 	}
 }
 
@@ -118,9 +127,9 @@ func (s *subscriber) startLive() {
 }
 
 // confirmAgain answers a client who subscribes to what he follows already, and lets
-// him have these types from now on: behind the cursor that he is told, or from the
-// next page of a replay on. While the subscription is still waiting for its own
-// confirmation, that one will do.
+// him have these types behind the cursor that he is told. In a replay that is where the
+// next page begins: within a page, what is on its way is not behind any one cursor.
+// While the subscription is still waiting for its own confirmation, that one will do.
 func (s *subscriber) confirmAgain(types typeFilter) {
 	t := s.topic
 	t.mu.Lock()
@@ -128,15 +137,30 @@ func (s *subscriber) confirmAgain(types typeFilter) {
 	if s.index < 0 {
 		return
 	}
-	s.types = types
-	s.setMode(s.mode) // he may share frames now, or no longer
+	s.again, s.nextTypes = true, types
 	switch {
-	case s.mode == modeOwn, s.mode == modeJoining && s.cursor.Epoch != 0: // a repeated replay
-		s.sink.confirm(s, confirmation{cursor: s.cursor})
+	case s.mode == modeOwn:
+		s.answerAgain(s.cursor)
 	case s.mode == modeShared:
 		t.handOut() // the events up to the cursor come first
-		s.sink.confirm(s, confirmation{cursor: t.cursor})
+		s.answerAgain(t.cursor)
+	case s.since == nil && !s.started: // startLive confirms
+		s.adoptTypes()
 	}
+}
+
+// answerAgain confirms at cursor that he has subscribed once more, if he has.
+func (s *subscriber) answerAgain(cursor storage.Cursor) {
+	if s.again {
+		s.adoptTypes()
+		s.sink.confirm(s, confirmation{cursor: cursor})
+		s.settle()
+	}
+}
+
+func (s *subscriber) adoptTypes() {
+	s.types, s.leftOut = s.nextTypes, 0
+	s.again, s.nextTypes = false, nil
 }
 
 // take is given everything that the topic delivers; silent says that live

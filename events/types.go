@@ -59,7 +59,7 @@ func typeOf(data []byte) (kind string) {
 		return ""
 	}
 	_ = s.object(1, func(key, value []byte) {
-		if keyIndex(key) == keyType {
+		if keyIndex(key) == keyType && value[0] == '"' { // storage may hold what others wrote
 			kind, _ = unquote(value)
 		}
 	})

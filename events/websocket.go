@@ -54,9 +54,7 @@ func (h *Hub) ServeWebSocket(w http.ResponseWriter, r *http.Request, g Grant, co
 	if extension != "" {
 		c.reader.deflate, c.enc = true, encodeDeflated
 	}
-	degraded := c.hello()
-	h.enroll(c)
-	c.greet(degraded)
+	c.welcome()
 	h.serveSocket(c)
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -253,6 +254,33 @@ func TestWSLifecycle(t *testing.T) {
 	other.want(`{"payload":{"id":"3"}}`)
 	subscribed.sync()
 	other.sync()
+}
+
+// One who connects while such an event is told to the others gets it as a subscriber,
+// if it comes behind his confirmation.
+func TestWSLifecycleWhileConnecting(t *testing.T) {
+	b := newFake()
+	h := newTestHub(t, b, patient)
+	s := hubServer(t, h)
+	first := connect(t, s, "")
+	first.subscribe(testSession)
+	release := publishHeld(t, b, h, "0")
+	var once sync.Once
+	h.hook = func(step string) {
+		if step == "enrolling" {
+			once.Do(func() { publishLifecycle(t, h, "1") })
+		}
+	}
+	c := connect(t, s, "")
+	other := appendJSON(nil, map[string]string{"type": "session:started", "sessionId": "b", "id": "b"})
+	if _, err := h.Publish(t.Context(), Event{Session: "b", ID: "b", Type: "session:started", Data: other}); err != nil {
+		t.Fatal(err)
+	}
+	c.want(`{"type":"event","payload":{"id":"b"}}`)
+	c.subscribe(testSession)
+	release["0"]()
+	c.want(`{"type":"event","payload":{"id":"0"}}`)
+	c.want(`{"type":"event","payload":{"id":"1"}}`)
 }
 
 // One who subscribes while such an event is under way gets it once, too.

@@ -74,10 +74,6 @@ func newWSConn(h *Hub, sock socket, early []byte, g Grant) *wsConn {
 	c.received.Store(now.UnixNano())
 	c.sent.Store(now.UnixNano())
 	c.nextPong, c.nextPing = now.Add(h.times.pong), now.Add(h.times.ping)
-	r := &h.broadcasts.recent
-	r.mu.Lock()
-	c.born, c.visited = r.number, r.number
-	r.mu.Unlock()
 	return c
 }
 

@@ -110,16 +110,20 @@ func (c *wsConn) sendLimitError(code, session string, limit int, text string) {
 	c.send(errorMessage{Type: "error", Payload: text, Code: code, SessionID: session, Details: &errorDetails{Limit: limit}})
 }
 
-// hello tells the client that it is connected; the handshake alone does not. It
-// answers what it says of storage.
-func (c *wsConn) hello() (degraded bool) {
-	degraded = c.hub.Degraded()
-	c.send(helloMessage{confirmationType, helloPayload{
+// welcome makes the connection known and tells the client that it is; the handshake
+// alone does not. That is the first message, and is sent only then, so that who has
+// it misses nothing that goes to all.
+func (c *wsConn) welcome() {
+	degraded := c.hub.Degraded()
+	hello := appendJSON(make([]byte, maxHeader, frameOverhead), helloMessage{confirmationType, helloPayload{
 		ClientID: c.id, Message: welcomeMessage, Protocol: protocolVersion,
 		Degraded: degraded, LongPoll: true,
 		PingInterval: c.hub.times.pong.Milliseconds(), MaxMessage: c.hub.Limits().MaxMessage,
 	}})
-	return degraded
+	c.out.hand(chunk{b: putHeader(hello, 0), frames: 1})
+	c.hub.enroll(c)
+	c.greet(degraded)
+	c.out.kick()
 }
 
 // handle answers one message of the client.
