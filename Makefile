@@ -50,6 +50,7 @@ endif
 .PHONY: test-web
 test-web: build web/node_modules ## run the browser client's tests, in Node and in a real Chromium
 	@scripts/need chromium
+	@scripts/need redis-server
 	cd web && npm test && npm run test:browser
 
 web/node_modules: web/package-lock.json

@@ -36,13 +36,46 @@ export async function until(what, ok) {
   }
 }
 
+/** Starts a program that ends with us at the latest. */
+function run(program, args, options) {
+  const child = spawn(program, args, options);
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('close', () => process.off('exit', kill));
+  return child;
+}
+
+/** A Redis that keeps nothing when it is killed. */
+export class Redis {
+  static async start() {
+    const r = new Redis();
+    r.port = await freePort();
+    await r.launch();
+    return r;
+  }
+
+  async launch() {
+    this.process = run('redis-server', ['--port', String(this.port), '--bind', '127.0.0.1', '--save', '', '--appendonly', 'no'], { stdio: 'ignore' });
+    this.ended = new Promise((resolve) => { this.process.once('close', resolve); });
+    await until('Redis answers', () => new Promise((resolve) => {
+      const socket = connect(this.port, '127.0.0.1', () => { socket.destroy(); resolve(true); });
+      socket.on('error', () => resolve(false));
+    }));
+  }
+
+  async kill() {
+    this.process.kill('SIGKILL');
+    await this.ended;
+  }
+}
+
 const caddyfile = (s) => `{
 	admin off
 	log {
 		level ERROR
 	}
 	lifeline {
-		storage disk ${s.dir}/events
+		storage ${s.storage}
 	}
 }
 http://127.0.0.1:${s.port} {
@@ -63,11 +96,12 @@ http://127.0.0.1:${s.keyed} {
 }
 `;
 
-/** One Caddy with its own data; `url` leads through the proxy. */
+/** One Caddy with its own data, on disk unless it is said where; `url` leads through the proxy. */
 export class Server {
-  static async start() {
+  static async start(storage) {
     const s = new Server();
     s.dir = mkdtempSync(join(tmpdir(), 'lifeline-browser-'));
+    s.storage = storage ?? `disk ${s.dir}/events`;
     s.port = await freePort();
     s.keyed = await freePort();
     s.proxy = await Proxy.start(s.port);
@@ -86,7 +120,7 @@ export class Server {
 
   async launch() {
     this.log = '';
-    this.process = spawn(binary, ['run', '--config', 'Caddyfile'], { cwd: this.dir, env: { ...process.env, HOME: this.dir, XDG_DATA_HOME: this.dir, XDG_CONFIG_HOME: this.dir } });
+    this.process = run(binary, ['run', '--config', 'Caddyfile'], { cwd: this.dir, env: { ...process.env, HOME: this.dir, XDG_DATA_HOME: this.dir, XDG_CONFIG_HOME: this.dir } });
     this.ended = new Promise((resolve) => { this.process.once('close', resolve); });
     for (const out of [this.process.stdout, this.process.stderr]) out.on('data', (text) => { this.log += text; });
     await until('Caddy answers: ' + this.log, () => fetch(`http://127.0.0.1:${this.port}/health`).then((a) => a.ok, () => false));
