@@ -39,10 +39,28 @@ test: ## run every test; installs what the tests need
 	@scripts/need redis-server
 	@echo 'Building with the race detector. The first time takes about 6 minutes on two cores.'
 	go test -race -timeout 20m $(PKG)
+ifneq (,$(filter ./... ./web,$(PKG)))
+	@$(MAKE) --no-print-directory test-web
+endif
 ifneq (,$(filter ./... ./breaker,$(PKG)))
 	go test -race -tags interleave -run Linearizable ./breaker
 	cd bench && go test -timeout 1m ./...
 endif
+
+.PHONY: test-web
+test-web: build web/node_modules ## run the browser client's tests, in Node and in a real Chromium
+	@scripts/need chromium
+	@scripts/need redis-server
+	cd web && npm test && npm run test:browser
+
+web/node_modules: web/package-lock.json
+	@scripts/need npm
+	cd web && npm ci --no-audit --no-fund
+	@touch $@
+
+.PHONY: web
+web: web/node_modules ## build web/client/dist, which is committed
+	cd web && npm run build
 
 .PHONY: bench
 bench: ## measure us beside others and write it into docs/ (12 minutes)
@@ -54,8 +72,8 @@ mutants: ## break breaker and delivery on purpose and see their tests notice
 	go test -tags mutants -run MutantsAreCaught ./breaker ./events/delivery
 
 .PHONY: fuzz
-fuzz: ## run random programs against the breaker for FUZZ (1m)
-	go test -run '^$$' -fuzz FuzzModel -fuzztime $(FUZZ) ./breaker
+fuzz: ## run every fuzz target, each for FUZZ (1m)
+	@scripts/fuzz $(FUZZ)
 
 .PHONY: soak
 soak: ## break Redis, network, disks and nodes at random for SOAK (10m) and longer
@@ -84,7 +102,7 @@ xcaddy: $(TOOLS)/xcaddy-$(XCADDY_VERSION) ## build bin/caddy-xcaddy the way user
 
 .PHONY: clean
 clean: ## remove what was built
-	rm -rf bin .tools
+	rm -rf bin .tools web/node_modules
 
 $(TOOLS)/golangci-lint-$(GOLANGCI_VERSION):
 	@echo 'Building golangci-lint $(GOLANGCI_VERSION), about 2 minutes on two cores.'

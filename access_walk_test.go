@@ -191,7 +191,7 @@ func (s *server) walkRefused(t *testing.T, command string, read, write refused, 
 		a := s.do(http.MethodPost, "/api/health/circuit-breakers/disk/"+operation, `{"state":"forced-open","for":"forever"}`, append(headers, asJSON)...)
 		want.check(t, operation, a, false)
 	}
-	for _, path := range []string{"/lifeline/", "/lifeline/page.js"} { // tell nothing of events
+	for _, path := range []string{"/lifeline/", "/lifeline/page.js", "/lifeline/client.js"} { // tell nothing of events
 		if a := s.get(path, headers...); a.status != http.StatusOK {
 			t.Errorf("%s: %d", path, a.status)
 		}

@@ -180,6 +180,12 @@ func (h *Handler) closeAtExit(ctx caddy.Context) {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
+	if name, ok := strings.CutPrefix(r.URL.Path, "/lifeline/"); ok {
+		if client := web.Client(name); client != nil {
+			client.ServeHTTP(w, r)
+			return nil
+		}
+	}
 	if h.page != nil && (r.URL.Path == "/lifeline" || strings.HasPrefix(r.URL.Path, "/lifeline/")) {
 		h.servePage(w, r)
 		return nil

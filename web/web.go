@@ -1,5 +1,6 @@
-// Package web holds the pages that the module serves, embedded as they are. It
-// knows nothing about hubs; a page learns everything from the hub's own routes.
+// Package web holds what the module serves to browsers, embedded: the page as it is,
+// the client as npm built it. It knows nothing about hubs; a page learns everything
+// from the hub's own routes.
 package web
 
 import (
@@ -55,6 +56,11 @@ func serve(w http.ResponseWriter, r *http.Request, served map[string]file) {
 		http.NotFound(w, r)
 		return
 	}
+	f.serve(w, r, "no-cache")
+}
+
+// serve answers with the file, which may be kept as caching says.
+func (f file) serve(w http.ResponseWriter, r *http.Request, caching string) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		http.Error(w, "method not allowed; use GET", http.StatusMethodNotAllowed)
@@ -65,7 +71,7 @@ func serve(w http.ResponseWriter, r *http.Request, served map[string]file) {
 	h.Set("Content-Security-Policy", policy)
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "no-referrer")
-	h.Set("Cache-Control", "no-cache")
+	h.Set("Cache-Control", caching)
 	h.Set("Etag", f.etag)
 	if r.Header.Get("If-None-Match") == f.etag {
 		w.WriteHeader(http.StatusNotModified)

@@ -36,17 +36,14 @@ const hubsFoot = "\nRecovery is the time from Redis' return until the last answe
 	"not come, and until Lifeline's health page says `ok`. To be: no error, no answer later than 500 ms, nothing lost, recovery within 0.4 s: %s.\n"
 
 // hubsRuns are the columns.
-var hubsRuns = []struct{ name, title string }{
+var hubsRuns = []column{
 	{"Outage/killed/ours", "Lifeline, killed"},
 	{"Outage/killed/centrifuge", "centrifuge, killed"},
 	{"Outage/frozen/ours", "Lifeline, frozen"},
 	{"Outage/frozen/centrifuge", "centrifuge, frozen"},
 }
 
-var hubsRows = []struct {
-	title string
-	cell  func(f figures, run string) string
-}{
+var hubsRows = []row{
 	{"events posted", count("posted")},
 	{"refused", count("errors")},
 	{"acknowledged", count("acked")},
@@ -58,22 +55,11 @@ var hubsRows = []struct {
 }
 
 func hubsSection(f figures, machine string) string {
-	rows := [][]string{{""}}
-	for _, run := range hubsRuns {
-		rows[0] = append(rows[0], run.title)
-	}
-	for _, r := range hubsRows {
-		row := []string{r.title}
-		for _, run := range hubsRuns {
-			row = append(row, r.cell(f, run.name))
-		}
-		rows = append(rows, row)
-	}
 	met := true
 	for _, run := range []string{hubsRuns[0].name, hubsRuns[2].name} {
 		recovered, measured := f.median(run, "recovered-ms")
 		met = met && measured && recovered <= 400 && f.value(run, "hang-ms") <= 500 &&
 			f.value(run, "errors")+f.value(run, "undelivered")+f.value(run, "lost")+f.value(run, "twice") == 0
 	}
-	return fmt.Sprintf(hubsHead, machine) + table(rows) + fmt.Sprintf(hubsFoot, verdict(met))
+	return fmt.Sprintf(hubsHead, machine) + compared(f, hubsRuns, hubsRows) + fmt.Sprintf(hubsFoot, verdict(met))
 }

@@ -61,7 +61,7 @@ func (f figures) span(run string) (s [2]time.Duration) {
 }
 
 // outageRuns are the columns of the table.
-var outageRuns = []struct{ name, title string }{
+var outageRuns = []column{
 	{"Outage/killed/paced", "killed, 5,000 events/s"},
 	{"Outage/killed/full", "killed, full speed"},
 	{"Outage/frozen/paced", "frozen, 5,000 events/s"},
@@ -85,32 +85,18 @@ const outageFoot = "\nRedis is back when it answers a command other than with an
 	"out of order, and every acknowledgement within 500 ms: %s.\n"
 
 func outageSection(f figures, machine string) string {
-	rows := [][]string{{""}}
-	for _, run := range outageRuns {
-		rows[0] = append(rows[0], run.title)
-	}
-	for _, r := range outageRows {
-		row := []string{r.title}
-		for _, run := range outageRuns {
-			row = append(row, r.cell(f, run.name))
-		}
-		rows = append(rows, row)
-	}
 	met := true
 	for _, run := range outageRuns {
 		longest, measured := f.median(run.name, "longest-ms")
 		met = met && measured && longest < 500 &&
 			f.value(run.name, "errors")+f.value(run.name, "lost")+f.value(run.name, "disordered") == 0
 	}
-	return fmt.Sprintf(outageHead, machine) + table(rows) + fmt.Sprintf(outageFoot, verdict(met)) +
+	return fmt.Sprintf(outageHead, machine) + compared(f, outageRuns, outageRows) + fmt.Sprintf(outageFoot, verdict(met)) +
 		"\n![Acknowledged rate, longest acknowledgement, pending events and state over time, Redis killed for 10 s at 5,000 events/s](resilience.svg)\n"
 }
 
 // outageRows are the rows of the table.
-var outageRows = []struct {
-	title string
-	cell  func(f figures, run string) string
-}{
+var outageRows = []row{
 	{"before: acknowledged", speed("healthy")},
 	{"Redis away: acknowledged, by the journal alone", speed("degraded")},
 	{"catching up: acknowledged", speed("catch-up")},

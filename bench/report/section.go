@@ -49,3 +49,29 @@ func table(rows [][]string) string {
 	}
 	return b.String()
 }
+
+// column is a run of a benchmark, and how a table names it; row is what is told of
+// each run.
+type (
+	column struct{ name, title string }
+	row    struct {
+		title string
+		cell  func(f figures, run string) string
+	}
+)
+
+// compared is a table of runs beside each other.
+func compared(f figures, runs []column, measures []row) string {
+	rows := [][]string{{""}}
+	for _, run := range runs {
+		rows[0] = append(rows[0], run.title)
+	}
+	for _, m := range measures {
+		cells := []string{m.title}
+		for _, run := range runs {
+			cells = append(cells, m.cell(f, run.name))
+		}
+		rows = append(rows, cells)
+	}
+	return table(rows)
+}
