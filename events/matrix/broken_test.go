@@ -48,7 +48,7 @@ func breakEvents(what string, e storage.Events) storage.Events {
 	case faultmatrix.BrokenFill:
 		return deaf{e}
 	case faultmatrix.BrokenTwice:
-		return forgetsLinks{e}
+		return forgetsParts{e}
 	case faultmatrix.BrokenNever:
 		return hidesPending{e}
 	}
@@ -63,17 +63,17 @@ func (deaf) Growth(ctx context.Context, _ func(string)) error {
 	return ctx.Err()
 }
 
-// forgetsLinks does not say which entry of the journal an entry of the log was.
-type forgetsLinks struct{ storage.Events }
+// forgetsParts does not know what a reader saw while it was pending, and gives it
+// again.
+type forgetsParts struct{ storage.Events }
 
-func (f forgetsLinks) ReadEvents(ctx context.Context, s string, q storage.LogQuery) (storage.LogPage, error) {
-	page, err := f.Events.ReadEvents(ctx, s, q)
-	for i := range page.Entries {
-		if !page.Entries[i].Pending {
-			page.Entries[i].Link = storage.Link{}
-		}
+func (f forgetsParts) ReadEvents(ctx context.Context, s string, q storage.LogQuery) (storage.LogPage, error) {
+	if q.After != nil {
+		after := *q.After
+		after.Parts = nil
+		q.After = &after
 	}
-	return page, err
+	return f.Events.ReadEvents(ctx, s, q)
 }
 
 // hidesPending passes over entries that are pending as if they had been shown.

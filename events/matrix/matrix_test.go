@@ -25,11 +25,11 @@ func TestControls(t *testing.T) {
 	t.Parallel()
 	t.Cleanup(client.CloseIdleConnections)
 	faultmatrix.Controls(t, hubs, []faultmatrix.Control{
-		{Broken: faultmatrix.BrokenFill, Fault: "cut"},
-		{Broken: faultmatrix.BrokenResume, Fault: "node killed"},
-		{Broken: faultmatrix.BrokenTwice, Fault: "redis frozen"},
-		{Broken: faultmatrix.BrokenNever, Fault: "redis frozen"},
-		{Broken: faultmatrix.BrokenHasty, Fault: "node killed"},
+		{Broken: faultmatrix.BrokenFill, Fault: "cut", Damage: faultmatrix.Missed},
+		{Broken: faultmatrix.BrokenResume, Fault: "node killed", Damage: faultmatrix.Duplicated},
+		{Broken: faultmatrix.BrokenTwice, Fault: "redis frozen", Damage: faultmatrix.Duplicated},
+		{Broken: faultmatrix.BrokenNever, Fault: "redis frozen", Damage: faultmatrix.Missed},
+		{Broken: faultmatrix.BrokenHasty, Fault: "node killed", Damage: faultmatrix.Lost},
 	})
 }
 

@@ -229,7 +229,7 @@ func (h *hasty) close() {
 const (
 	BrokenFill   = "fill"   // a hub does not hear of other nodes' events
 	BrokenResume = "resume" // a reader goes on one event too early
-	BrokenTwice  = "twice"  // a hub takes what was pending for something new
+	BrokenTwice  = "twice"  // a hub gives again what a reader saw pending
 	BrokenNever  = "never"  // a hub does not show what is pending
 )
 

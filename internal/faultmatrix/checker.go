@@ -103,7 +103,7 @@ func (r *run) checkReader(v *verdict, f *reader, ids []string) {
 		}
 	}
 	if len(missed) > 0 {
-		v.lost += len(missed)
+		v.missed += len(missed)
 		v.problem("%s: did not see %d of %d events: %v", f.name, len(missed), len(ids), first(missed))
 	}
 	for id := range f.all {

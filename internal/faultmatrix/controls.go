@@ -5,17 +5,26 @@ import (
 	"testing"
 )
 
-// Control is a defect, and the fault in which it shows.
+// Control is a defect, the fault in which it shows, and the kind of damage it does.
 type Control struct {
 	Broken string
 	Fault  string
+	Damage string
 }
+
+// The kinds of damage.
+const (
+	Lost       = "lost"
+	Missed     = "missed"
+	Duplicated = "duplicated"
+	Reordered  = "reordered"
+)
 
 // controlRuns is within how many runs the checker must notice a defect.
 const controlRuns = 20
 
-// Controls sees that each defect makes the checker fail: one that never failed
-// proves nothing.
+// Controls sees that the checker notices of each defect the damage that it does: one
+// that never failed proves nothing.
 func Controls(t *testing.T, s Subject, controls []Control) {
 	t.Helper()
 	for _, c := range controls {
@@ -26,12 +35,15 @@ func Controls(t *testing.T, s Subject, controls []Control) {
 			for i := range uint64(controlRuns) {
 				seed := seedOf(c.Broken) + i
 				v := conduct(t, s, f, seed)
-				if v.lost+v.duplicated+v.reordered > 0 {
+				if v.of(c.Damage) > 0 {
 					t.Logf("noticed in run %d, seed %d\n%s\n%s\n%v", i+1, seed, tableHead, v.row(c.Broken), first(v.problems))
 					return
 				}
+				if v.any() {
+					t.Logf("run %d, seed %d, other damage\n%s\n%s", i+1, seed, tableHead, v.row(c.Broken))
+				}
 			}
-			t.Errorf("not noticed in %d runs from seed %d on", controlRuns, seedOf(c.Broken))
+			t.Errorf("nothing %s in %d runs from seed %d on", c.Damage, controlRuns, seedOf(c.Broken))
 		})
 	}
 }

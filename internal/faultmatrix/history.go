@@ -119,19 +119,45 @@ func (b *book) missing(log string, ids []string, excused func(string, *published
 
 // verdict is what a run has shown.
 type verdict struct {
-	acked, pending, lost, duplicated, reordered int
-	longest                                     time.Duration // acknowledgement
-	recovery                                    time.Duration // from the fault's end to a normal state
-	problems                                    []string
+	acked, pending int
+	damage
+	longest  time.Duration // acknowledgement
+	recovery time.Duration // from the fault's end to a normal state
+	problems []string
+}
+
+// damage counts what must not be.
+type damage struct {
+	lost       int // it was acknowledged or seen, and is not there
+	missed     int // it is there, and a reader did not see it
+	duplicated int // it is there, counted, handed out or seen more than once
+	reordered  int // it stands or was seen behind a later one of its writer
+}
+
+func (d damage) any() bool { return d != damage{} }
+
+// of is how much damage there is of the kind that a control names.
+func (d damage) of(kind string) int {
+	switch kind {
+	case Lost:
+		return d.lost
+	case Missed:
+		return d.missed
+	case Duplicated:
+		return d.duplicated
+	case Reordered:
+		return d.reordered
+	}
+	panic(fmt.Sprintf("no damage is called %q", kind))
 }
 
 func (v *verdict) problem(format string, args ...any) {
 	v.problems = append(v.problems, fmt.Sprintf(format, args...))
 }
 
-const tableHead = "fault                          | acknowledged | pending | lost | dup | reord | longest ack | normal after"
+const tableHead = "fault                          | acknowledged | pending | lost | missed | dup | reord | longest ack | normal after"
 
 func (v *verdict) row(name string) string {
-	return fmt.Sprintf("%-30s | %12d | %7d | %4d | %3d | %5d | %11v | %v", name, v.acked, v.pending, v.lost,
-		v.duplicated, v.reordered, v.longest.Round(time.Millisecond), v.recovery.Round(time.Millisecond))
+	return fmt.Sprintf("%-30s | %12d | %7d | %4d | %6d | %3d | %5d | %11v | %v", name, v.acked, v.pending, v.lost,
+		v.missed, v.duplicated, v.reordered, v.longest.Round(time.Millisecond), v.recovery.Round(time.Millisecond))
 }

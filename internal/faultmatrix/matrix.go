@@ -79,7 +79,7 @@ func prove(t *testing.T, s Subject, f Fault, seed uint64, results *table) verdic
 	if f.pends && v.pending == 0 {
 		t.Error("nothing was pending: the fault has not happened")
 	}
-	if n := v.lost + v.duplicated + v.reordered; n > 0 || len(v.problems) > 0 {
+	if v.any() || len(v.problems) > 0 {
 		const most = 20
 		t.Errorf("seed %d\n%s\n%s\n%s", seed, tableHead, v.row(f.name),
 			strings.Join(v.problems[:min(len(v.problems), most)], "\n"))

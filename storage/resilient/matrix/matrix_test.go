@@ -15,13 +15,13 @@ func TestMatrix(t *testing.T) {
 func TestControls(t *testing.T) {
 	t.Parallel()
 	faultmatrix.Controls(t, faultmatrix.Subject{}, []faultmatrix.Control{
-		{Broken: faultmatrix.BrokenDedup, Fault: "replies lost"},
-		{Broken: faultmatrix.BrokenRefill, Fault: "redis killed, empty"},
-		{Broken: faultmatrix.BrokenHasty, Fault: "node killed"},
-		{Broken: faultmatrix.BrokenForgetful, Fault: "node killed in an outage"},
-		{Broken: faultmatrix.BrokenParts, Fault: "redis frozen"},
-		{Broken: faultmatrix.BrokenEpoch, Fault: "redis killed, old snapshot"},
-		{Broken: faultmatrix.BrokenLoud, Fault: "redis killed, empty"},
+		{Broken: faultmatrix.BrokenDedup, Fault: "replies lost", Damage: faultmatrix.Duplicated},
+		{Broken: faultmatrix.BrokenRefill, Fault: "redis killed, empty", Damage: faultmatrix.Lost},
+		{Broken: faultmatrix.BrokenHasty, Fault: "node killed", Damage: faultmatrix.Lost},
+		{Broken: faultmatrix.BrokenForgetful, Fault: "node killed in an outage", Damage: faultmatrix.Lost},
+		{Broken: faultmatrix.BrokenParts, Fault: "redis frozen", Damage: faultmatrix.Duplicated},
+		{Broken: faultmatrix.BrokenEpoch, Fault: "redis killed, old snapshot", Damage: faultmatrix.Duplicated},
+		{Broken: faultmatrix.BrokenLoud, Fault: "redis killed, empty", Damage: faultmatrix.Duplicated},
 	})
 }
 
