@@ -30,6 +30,7 @@ func (a *adminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: breakersPath, Handler: caddy.AdminHandlerFunc(a.serveBreakers)},
 		{Pattern: breakersPath + "/", Handler: caddy.AdminHandlerFunc(a.serveBreaker)},
+		{Pattern: watchersPath, Handler: caddy.AdminHandlerFunc(a.serveWatcher)},
 	}
 }
 

@@ -76,6 +76,7 @@ func startLanes(t *testing.T) (*runtime, *lanedStorage) {
 	rt.storage = st
 	rt.backend = newBackend(st, zap.NewNop())
 	rt.backend.apply(new(Hub))
+	rt.watchers = newWatchers(rt)
 	rt.hub.Store(events.New(events.Config{Backend: rt.backend}))
 	t.Cleanup(func() {
 		rt.hub.Load().Close()

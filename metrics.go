@@ -68,11 +68,19 @@ var (
 		"From when an event was received until it was queued for those who follow its session.", []string{"hub"}, nil)
 )
 
+var (
+	watchRestartsDesc = prometheus.NewDesc("caddy_lifeline_watch_restarts_total",
+		"How often a watcher was started again after a failure.", []string{"hub"}, nil)
+	watchesDesc = prometheus.NewDesc("caddy_lifeline_watches",
+		"Directories that are watched.", []string{"hub"}, nil)
+)
+
 // Describe implements prometheus.Collector.
 func (collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		breakerStateDesc, breakerTransitionsDesc, breakerRejectedDesc, degradedDesc, pendingDesc, journalDesc,
 		connectionsDesc, receivedDesc, deliveredDesc, slowDesc, limitedDesc, publishDesc, deliveryDesc,
+		watchRestartsDesc, watchesDesc,
 	} {
 		descs <- d
 	}
@@ -83,6 +91,7 @@ func (collector) Collect(metrics chan<- prometheus.Metric) {
 	for hub, rt := range runningHubs() {
 		collectStatus(metrics, hub, rt.running().Status())
 		collectStats(metrics, hub, rt.hub.Load().Stats())
+		collectWatchers(metrics, hub, rt.watchers)
 		for _, s := range rt.running().CircuitBreakerStats() {
 			metrics <- prometheus.MustNewConstMetric(breakerRejectedDesc, prometheus.CounterValue, float64(s.Rejected), hub, s.Name)
 			current := s.State.String()
@@ -129,4 +138,9 @@ func collectStats(metrics chan<- prometheus.Metric, hub string, s events.Stats) 
 	for desc, h := range map[*prometheus.Desc]events.Histogram{publishDesc: s.Publish, deliveryDesc: s.Delivery} {
 		metrics <- prometheus.MustNewConstHistogram(desc, h.Count, h.Sum, h.Buckets, hub)
 	}
+}
+
+func collectWatchers(metrics chan<- prometheus.Metric, hub string, ws *watchers) {
+	metrics <- prometheus.MustNewConstMetric(watchRestartsDesc, prometheus.CounterValue, float64(ws.restarts.Load()), hub)
+	metrics <- prometheus.MustNewConstMetric(watchesDesc, prometheus.GaugeValue, float64(ws.watches()), hub)
 }

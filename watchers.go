@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,12 +25,24 @@ type watchers struct {
 	applying sync.Mutex // held while watchers start and stop, which takes a while
 	mu       sync.Mutex // guards running
 	running  map[string]*watched
+
+	restarts atomic.Uint64 // starts after a failure, of watchers that are gone as well
 }
 
 // watched is one directory, by its session.
 type watched struct {
 	settings Watch
 	watcher  *watcher.Watcher
+}
+
+// status is what readers may know of the watcher.
+func (w *watched) status() watcher.Status {
+	st := w.watcher.Status()
+	if w.settings.AbsolutePathsOff {
+		st.LastError = withoutRoot(st.LastError, st.Root)
+		st.Root = ""
+	}
+	return st
 }
 
 func newWatchers(rt *runtime) *watchers {
@@ -42,6 +55,11 @@ func newWatchers(rt *runtime) *watchers {
 func (ws *watchers) apply(list []*Watch) {
 	ws.applying.Lock()
 	defer ws.applying.Unlock()
+	sessions := make([]string, len(list))
+	for i, w := range list {
+		sessions[i] = w.Session
+	}
+	ws.rt.hub.Load().FollowSteps(sessions)
 	var pending sync.WaitGroup
 	for _, w := range ws.takeUnwanted(list) {
 		pending.Go(w.watcher.Stop)
@@ -93,10 +111,17 @@ func (ws *watchers) start(settings Watch) {
 // tellState answers a hook that makes events of what a reader of the session
 // should know: that changes are no longer seen, may be late, or are seen again.
 func (ws *watchers) tellState(noPaths bool) func(watcher.Status) {
-	lost := false // failed or degraded, and said so
+	lost := false    // failed or degraded, and said so
+	started := false // at least once
 	return func(st watcher.Status) {
 		var kind string
 		switch {
+		case st.State == watcher.StateStarting:
+			if started {
+				ws.restarts.Add(1)
+			}
+			started = true
+			return
 		case st.State == watcher.StateFailed:
 			kind, lost = "watcher:failed", true
 		case st.State == watcher.StateDegraded:
@@ -146,11 +171,13 @@ func (ws *watchers) publishState(ctx context.Context, kind string, st watcher.St
 
 // publish is the sink of every watcher.
 func (ws *watchers) publish(ctx context.Context, e watcher.Event) error {
+	hub := ws.rt.hub.Load()
+	e.StepNumber = hub.ActiveStep(e.SessionID)
 	data, err := json.Marshal(e)
 	if err != nil {
 		return fmt.Errorf("encode file event: %w", err)
 	}
-	_, err = ws.rt.hub.Load().Publish(ctx, events.Event{
+	_, err = hub.Publish(ctx, events.Event{
 		Session: e.SessionID, ID: e.ID, Type: e.Type, Data: data, Source: events.SourceWatcher,
 	})
 	return err
@@ -162,17 +189,22 @@ func (ws *watchers) json() []json.RawMessage {
 	defer ws.mu.Unlock()
 	list := make([]watcher.Status, 0, len(ws.running))
 	for _, w := range ws.running {
-		st := w.watcher.Status()
-		if w.settings.AbsolutePathsOff {
-			st.LastError = withoutRoot(st.LastError, st.Root)
-			st.Root = ""
-		}
-		list = append(list, st)
+		list = append(list, w.status())
 	}
 	slices.SortFunc(list, func(a, b watcher.Status) int {
 		return strings.Compare(a.Session, b.Session)
 	})
 	return marshalAll(list)
+}
+
+// watches is the number of directories that are watched for all sessions.
+func (ws *watchers) watches() (n int) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	for _, w := range ws.running {
+		n += w.watcher.Status().Watches
+	}
+	return n
 }
 
 // stop ends all watchers; afterwards none publishes any more.

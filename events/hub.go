@@ -47,6 +47,7 @@ type Hub struct {
 	rechecking  atomic.Bool // recheck is at work
 	arrivals    arrivals
 	chains      *chainKeeper
+	steps       activeSteps
 	id          string       // among the hubs on one storage
 	telling     atomic.Int32 // messages to them that are on their way
 	closing     sync.Once
@@ -181,6 +182,7 @@ func (h *Hub) deliver(ev Event, res storage.Result, err error, began time.Time) 
 		t.offer(d)
 	}
 	h.chains.take(ev)
+	h.steps.take(ev)
 	if strings.HasPrefix(ev.Type, lifecyclePrefix) && h.broadcasts.on() {
 		h.broadcast(ev.Session, d)
 	}

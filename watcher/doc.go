@@ -42,7 +42,7 @@
 // # What it does not know
 //
 //   - Who changed a file, and which step of a session was active: StepNumber of
-//     an event is always null here.
+//     an event is null until a Sink sets it.
 //   - Changes of mode, owner or times alone; they are no events.
 //   - Writes through a hard link outside of the root or through a memory
 //     mapping, as inotify tells nothing of them until the next comparison.

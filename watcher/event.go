@@ -42,7 +42,7 @@ type Event struct {
 	// RelativePath is relative to the root.
 	RelativePath string `json:"relativePath"`
 
-	// StepNumber is null; whoever knows the steps of the session sets it.
+	// StepNumber is null; a Sink that knows the steps of the session sets it.
 	StepNumber *int `json:"stepNumber"`
 
 	// Directory is the directory that contains the entry: absolute, or relative
