@@ -101,12 +101,7 @@ func newStream(h *Hub, w http.ResponseWriter, p Peer) *stream {
 	}
 	st.out = outbox{
 		maxBytes: l.MaxQueueBytes, maxFrames: l.MaxQueueFrames,
-		wake: func() {
-			select {
-			case st.wake <- struct{}{}:
-			default:
-			}
-		},
+		wake: func() { tell(st.wake) },
 		full: func() {
 			h.meet(LimitQueue)
 			h.log.Debug("slow consumer", zap.String("transport", "sse"))

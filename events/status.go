@@ -66,12 +66,7 @@ func (h *Hub) statusNow() statusPayload {
 }
 
 // statusChanged has clients told, soon. It does not block.
-func (h *Hub) statusChanged() {
-	select {
-	case h.status.wake <- struct{}{}:
-	default:
-	}
-}
+func (h *Hub) statusChanged() { tell(h.status.wake) }
 
 // followStatus tells of what it is woken for. Storage tells of a change once, and by
 // the time that it is looked at here the state may be another one for a moment, and

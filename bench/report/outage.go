@@ -7,18 +7,8 @@ import (
 
 // reportOutage writes the section hubs of docs/resilience.md.
 func reportOutage() error {
-	t, remove, err := compile("./outage")
-	if err != nil {
-		return err
-	}
-	defer remove()
 	fmt.Fprintln(os.Stderr, "outage: two servers lose Redis twice for 10 s, about three minutes with their builds")
-	out, err := t.run("-test.run=^$", "-test.bench=.", "-test.benchtime=1x", "-test.timeout=15m")
-	if err != nil {
-		return err
-	}
-	found := make(figures)
-	cpu, err := found.add(out)
+	found, _, cpu, err := measure("./outage", "-test.benchtime=1x", "-test.timeout=15m")
 	if err != nil {
 		return err
 	}

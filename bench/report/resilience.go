@@ -10,18 +10,8 @@ import (
 // reportResilience writes the sections outage and entry of docs/resilience.md, and
 // its plot.
 func reportResilience() error {
-	t, remove, err := compile("./resilience")
-	if err != nil {
-		return err
-	}
-	defer remove()
 	fmt.Fprintln(os.Stderr, "resilience: Redis goes away four times for 10 s, under two minutes in all")
-	out, err := t.run("-test.v", "-test.run=^$", "-test.bench=.", "-test.benchtime=1x", "-test.timeout=10m")
-	if err != nil {
-		return err
-	}
-	found := make(figures)
-	cpu, err := found.add(out)
+	found, out, cpu, err := measure("./resilience", "-test.v", "-test.benchtime=1x", "-test.timeout=10m")
 	if err != nil {
 		return err
 	}

@@ -46,3 +46,19 @@ func machine(cpu string) string {
 	}
 	return fmt.Sprintf("%d cores of %s, %s, %s", runtime.NumCPU(), cpu, runtime.GOOS, runtime.Version())
 }
+
+// measure compiles the tests of a package and runs them with flags: what they found,
+// what they printed, and the processor.
+func measure(pkg string, flags ...string) (found figures, out []byte, cpu string, err error) {
+	t, remove, err := compile(pkg)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	defer remove()
+	if out, err = t.run(append([]string{"-test.run=^$", "-test.bench=."}, flags...)...); err != nil {
+		return nil, nil, "", err
+	}
+	found = make(figures)
+	cpu, err = found.add(out)
+	return found, out, cpu, err
+}
