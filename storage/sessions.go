@@ -59,10 +59,16 @@ func (s *Store) GetSession(ctx context.Context, id string) (Session, error) {
 	return session, err
 }
 
-// SessionUser answers the user of a session, "" for nobody, without reading its
-// chains. The error wraps [ErrNotFound] where the session has no record.
+// SessionRecord answers a session without its chains. The error wraps [ErrNotFound]
+// where it has no record.
+func (s *Store) SessionRecord(ctx context.Context, id string) (Session, error) {
+	return get[Session](ctx, s, collSessions, id)
+}
+
+// SessionUser answers the user of a session, "" for nobody. The error is that of
+// [Store.SessionRecord].
 func (s *Store) SessionUser(ctx context.Context, id string) (string, error) {
-	session, err := get[Session](ctx, s, collSessions, id)
+	session, err := s.SessionRecord(ctx, id)
 	return session.User, err
 }
 

@@ -12,10 +12,14 @@ type book struct {
 	writes []*write
 	counts tally
 	inputs inputs
-	acked  int
+	// commands by what they say.
+	commands map[string]*command
+	// acked is how many posts were answered with an acknowledgement.
+	acked int
 	// longest is the longest that a node took to acknowledge an event.
 	longest  time.Duration
 	problems []string
+	claims   claims
 }
 
 // published is an event that a writer has tried to publish.
@@ -27,7 +31,10 @@ type published struct {
 	acked  time.Time // zero: not yet
 	// pending and volatile are what the acknowledgement said.
 	pending, volatile bool
-	twice             bool // it was published through both nodes
+	twice             bool  // it was published through both nodes
+	unsure            bool  // an attempt got no answer, so it may have been pending
+	life              int   // of the node that acknowledged it
+	received          int64 // its place in the log, µs; 0: not known. The last one, at the end
 }
 
 // write is a value written to a document; nobody writes the same value twice.
@@ -53,7 +60,8 @@ type inputs struct {
 
 func newBook() *book {
 	return &book{
-		events: make(map[string]map[string]*published),
+		events:   make(map[string]map[string]*published),
+		commands: make(map[string]*command),
 		inputs: inputs{
 			pushed: make(map[string]time.Time), tried: make(map[string]struct{}), taken: make(map[string]int),
 		},
@@ -81,15 +89,52 @@ func (b *book) try(log, id string, p published) *published {
 	return &p
 }
 
-// acknowledge notes the answer for an event.
-func (b *book) acknowledge(p *published, r reply) {
+// published answers a copy of what is known of an event, or nil.
+func (b *book) published(log, id string) *published {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p.acked.IsZero() {
-		p.acked, p.pending, p.volatile = time.Now(), r.Pending, r.Volatile
-		b.acked++
+	p := b.events[log][id]
+	if p == nil {
+		return nil
 	}
+	known := *p
+	return &known
+}
+
+// acknowledge notes the answer to a post of one event.
+func (b *book) acknowledge(p *published, r reply) { b.acknowledgeAll([]*published{p}, []reply{r}, r) }
+
+// acknowledgeAll notes the answer r to a post of many: that for each event. One that
+// was refused has an error.
+func (b *book) acknowledgeAll(events []*published, results []reply, r reply) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, p := range events {
+		one := results[i]
+		if one.Error != "" {
+			continue
+		}
+		b.claims.acknowledged(p, r.visit, one)
+		p.pending = p.pending || one.Pending
+		p.volatile = p.volatile || one.Volatile
+		if p.acked.IsZero() {
+			p.acked, p.life = time.Now(), r.visit.life
+			if !one.Duplicate {
+				p.received = one.Received
+			}
+		}
+	}
+	b.acked++
 	b.longest = max(b.longest, time.Duration(r.Took)*time.Microsecond)
+}
+
+// unanswered notes that nobody knows what became of these.
+func (b *book) unanswered(events ...*published) {
+	b.locked(func() {
+		for _, p := range events {
+			p.unsure = true
+		}
+	})
 }
 
 func (b *book) acknowledged() int {

@@ -231,6 +231,9 @@ const (
 	BrokenResume = "resume" // a reader goes on one event too early
 	BrokenTwice  = "twice"  // a hub gives again what a reader saw pending
 	BrokenNever  = "never"  // a hub does not show what is pending
+	BrokenQuiet  = "quiet"  // a hub does not say of what it takes that it is pending
+	BrokenWhole  = "whole"  // a hub does not say of what it shows that it is degraded
+	BrokenSmooth = "smooth" // a hub does not say that there is a gap
 )
 
 // readersDefect reports whether a defect is one of the readers, not of the nodes.

@@ -12,15 +12,20 @@ import (
 func (r *run) check(f found) verdict {
 	v := verdict{recovery: r.recovery}
 	b := r.book
-	v.acked, v.longest, v.problems = b.acked, b.longest, slices.Clone(b.problems)
-	for log, ids := range f.events {
-		r.checkHistory(&v, log, ids)
+	v.longest, v.problems = b.longest, slices.Clone(b.problems)
+	said := b.claims.verdict()
+	v.untold = len(said)
+	v.problems = append(v.problems, said[:min(len(said), 10)]...)
+	for log, events := range f.events {
+		r.checkHistory(&v, log, events)
 	}
 	r.checkDocuments(&v, f.documents)
 	r.checkCounter(&v, f.counted)
 	r.checkInput(&v, f.left)
+	r.checkCommands(&v, f.commands)
 	for _, reader := range r.readers {
 		r.checkReader(&v, reader, f.events[reader.log])
+		r.checkTold(&v, reader, f.epochs[reader.log])
 	}
 	return v
 }
@@ -30,13 +35,14 @@ func (r *run) check(f found) verdict {
 // deleted it. Another node may have accepted one in the belief that nothing had
 // happened.
 func (r *run) excused(log string, p *published) bool {
-	return log == doomed && (r.deleted.IsZero() || p.node != 0 || p.first.Before(r.deleted))
+	return log == doomed && p != nil && (r.deleted.IsZero() || p.node != 0 || p.first.Before(r.deleted))
 }
 
-func (r *run) checkHistory(v *verdict, log string, ids []string) {
+func (r *run) checkHistory(v *verdict, log string, events []placed) {
 	count, last := make(map[string]int), make(map[string]int)
 	var behind, lost []string
-	for _, id := range ids {
+	for _, e := range events {
+		id := e.id
 		p := r.book.events[log][id]
 		if p == nil {
 			v.duplicated++
@@ -48,6 +54,7 @@ func (r *run) checkHistory(v *verdict, log string, ids []string) {
 			v.problem("%s: %s is in the history %d times", log, id, count[id])
 			continue
 		}
+		p.received = max(p.received, e.micros)
 		if p.twice {
 			continue // through one node, is the promise
 		}
@@ -60,6 +67,7 @@ func (r *run) checkHistory(v *verdict, log string, ids []string) {
 		if p.acked.IsZero() {
 			continue
 		}
+		v.acked++
 		if p.pending {
 			v.pending++
 		}
@@ -82,7 +90,8 @@ func (r *run) checkHistory(v *verdict, log string, ids []string) {
 
 // checkReader checks that a reader saw what is there, each event once and in the
 // order of its writer, unless it was told otherwise.
-func (r *run) checkReader(v *verdict, f *reader, ids []string) {
+func (r *run) checkReader(v *verdict, f *reader, events []placed) {
+	f.settle(r.book)
 	v.duplicated += len(f.duplicated)
 	v.reordered += len(f.reordered)
 	if n := len(f.duplicated); n > 0 {
@@ -95,22 +104,36 @@ func (r *run) checkReader(v *verdict, f *reader, ids []string) {
 		v.problem("%s: its pages until then:\n\t%s", f.name, strings.Join(f.strange, "\n\t"))
 	}
 	var missed []string
-	there := make(map[string]struct{}, len(ids))
-	for _, id := range ids {
-		there[id] = struct{}{}
-		if _, ok := f.all[id]; !ok {
-			missed = append(missed, id)
+	there := make(map[string]struct{}, len(events))
+	for _, e := range events {
+		there[e.id] = struct{}{}
+		if !f.has(e.id) {
+			missed = append(missed, e.id)
 		}
 	}
 	if len(missed) > 0 {
 		v.missed += len(missed)
-		v.problem("%s: did not see %d of %d events: %v", f.name, len(missed), len(ids), first(missed))
+		v.problem("%s: did not see %d of %d events: %v; its last pages:\n\t%s", f.name, len(missed), len(events),
+			first(missed), strings.Join(f.pages, "\n\t"))
 	}
 	for id := range f.all {
-		if _, ok := there[id]; !ok {
+		if _, ok := there[id]; !ok && !r.excused(f.log, r.book.events[f.log][id]) {
 			v.lost++
 			v.problem("%s: saw %s, which is not in the history", f.name, id)
 		}
+	}
+}
+
+// checkTold checks that a reader was told of the session's newest life, if his cursors
+// name lives.
+func (r *run) checkTold(v *verdict, f *reader, epoch string) {
+	if n := len(f.untold); n > 0 {
+		v.untold += n
+		v.problem("%s: %v", f.name, first(f.untold))
+	}
+	if f.form == Canonical && f.epoch != epoch {
+		v.untold++
+		v.problem("%s: believes in epoch %q, it is %q", f.name, f.epoch, epoch)
 	}
 }
 

@@ -26,6 +26,8 @@ var errDown = errors.New("the node is down")
 type client struct {
 	t       testing.TB
 	subject Subject
+	index   int   // of the node
+	book    *book // of the run
 	config  nodeConfig
 	log     string // file of what the processes write to stderr
 
@@ -34,13 +36,15 @@ type client struct {
 	up      chan struct{} // closed while the node is up
 	next    uint64
 	addr    string
+	life    int                   // how often it was started
 	waiting map[uint64]chan reply // nil while it is down
 	reading sync.WaitGroup
 }
 
-func newClient(t testing.TB, s Subject, config nodeConfig) *client {
+func newClient(r *run, config nodeConfig) *client {
+	t := r.t
 	return &client{
-		t: t, subject: s, config: config, up: make(chan struct{}),
+		t: t, subject: r.subject, index: len(r.nodes), book: r.book, config: config, up: make(chan struct{}),
 		log: filepath.Join(t.TempDir(), config.Name+".log"),
 	}
 }
@@ -70,6 +74,7 @@ func (c *client) start() {
 	}
 	c.mu.Lock()
 	c.process, c.waiting, c.addr = process, make(map[uint64]chan reply), ready.Addr
+	c.life++
 	close(c.up)
 	c.mu.Unlock()
 	c.reading.Go(func() { c.read(lines) })
@@ -107,10 +112,25 @@ func (c *client) read(lines *bufio.Reader) {
 // call asks the node. The error is errDown or ctx's; what the storage says is in
 // the reply.
 func (c *client) call(ctx context.Context, q request) (reply, error) {
+	_, at := c.visit()
+	at.since = q.Cursor
+	ask := c.callOverPipe
 	if c.subject.Call != nil && q.Do != DoDisk {
-		return c.callOverNetwork(ctx, q)
+		ask = c.callOverNetwork
 	}
-	return c.callOverPipe(ctx, q)
+	r, err := ask(ctx, q)
+	r.visit = at
+	if !q.waits() {
+		c.book.locked(func() { c.book.claims.asked(at.began) })
+	}
+	return r, err
+}
+
+// visit is one that begins now, and where the node is to be found.
+func (c *client) visit() (addr string, v visit) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.addr, visit{node: c.index, life: c.life, began: time.Now()}
 }
 
 // callOverNetwork answers errDown only when the process has ended; whoever is not

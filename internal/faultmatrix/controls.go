@@ -3,6 +3,7 @@ package faultmatrix
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
 // Control is a defect, the fault in which it shows, and the kind of damage it does.
@@ -18,10 +19,15 @@ const (
 	Missed     = "missed"
 	Duplicated = "duplicated"
 	Reordered  = "reordered"
+	Untold     = "untold"
 )
 
-// controlRuns is within how many runs the checker must notice a defect.
-const controlRuns = 20
+// Within so many runs, of which none begins later than that, the checker must notice a
+// defect.
+const (
+	controlRuns = 20
+	controlTime = 4 * time.Minute
+)
 
 // Controls sees that the checker notices of each defect the damage that it does: one
 // that never failed proves nothing.
@@ -32,18 +38,19 @@ func Controls(t *testing.T, s Subject, controls []Control) {
 		f.broken = c.Broken
 		t.Run(c.Broken, func(t *testing.T) {
 			t.Parallel()
-			for i := range uint64(controlRuns) {
-				seed := seedOf(c.Broken) + i
+			runs := uint64(0)
+			for began := time.Now(); runs < controlRuns && time.Since(began) < controlTime; runs++ {
+				seed := seedOf(c.Broken) + runs
 				v := conduct(t, s, f, seed)
 				if v.of(c.Damage) > 0 {
-					t.Logf("noticed in run %d, seed %d\n%s\n%s\n%v", i+1, seed, tableHead, v.row(c.Broken), first(v.problems))
+					t.Logf("noticed in run %d, seed %d\n%s\n%s\n%v", runs+1, seed, tableHead, v.row(c.Broken), first(v.problems))
 					return
 				}
 				if v.any() {
-					t.Logf("run %d, seed %d, other damage\n%s\n%s", i+1, seed, tableHead, v.row(c.Broken))
+					t.Logf("run %d, seed %d, other damage\n%s\n%s", runs+1, seed, tableHead, v.row(c.Broken))
 				}
 			}
-			t.Errorf("nothing %s in %d runs from seed %d on", c.Damage, controlRuns, seedOf(c.Broken))
+			t.Errorf("nothing %s in %d runs from seed %d on", c.Damage, runs, seedOf(c.Broken))
 		})
 	}
 }

@@ -29,6 +29,7 @@ type Fault struct {
 	freezesNodes bool
 	stops        bool // nothing may be acknowledged meanwhile
 	idle         bool // nobody writes or reads by then
+	harmless     bool // nothing goes wrong
 	clones       bool // a third node is started on a copy of the first one's journal
 	both         bool // every event is published through both nodes
 	deletes      bool // the doomed session is there, to be deleted
@@ -51,6 +52,7 @@ func (f Fault) pace() (from, to time.Duration) { return 3 * time.Millisecond, 12
 
 // The faults. Those of Redis itself and of the network come first.
 var redisFaults = []Fault{
+	{name: "nothing", strike: nothing, harmless: true},
 	{name: "redis frozen", strike: redisFrozen, lasts: 2500 * time.Millisecond, pends: true},
 	{name: "redis killed, empty", strike: redisKilled, lasts: time.Second, loses: true, pends: true},
 	{name: "redis killed, old snapshot", strike: oldSnapshot, lasts: time.Second, loses: true, rollsBack: true, pends: true},
@@ -76,15 +78,20 @@ var networkFaults = []Fault{
 	{name: "refused", strike: refused, lasts: 1500 * time.Millisecond, pends: true},
 }
 
-func redisFrozen(r *run) {
+func nothing(r *run) { r.more(200) }
+
+func redisFrozen(r *run) { r.frozen(r.outage) }
+
+// frozen has Redis frozen while something happens.
+func (r *run) frozen(happens func()) {
 	r.redis.Freeze()
-	r.outage()
+	r.during(redisAway, happens)
 	r.redis.Thaw()
 }
 
 func redisKilled(r *run) {
 	r.redis.Kill()
-	r.outage()
+	r.during(redisAway, r.outage)
 	r.redis.Restart()
 }
 
@@ -114,7 +121,7 @@ func loading(r *run) {
 	r.redis.MustDo("SAVE")
 	r.more(50)
 	r.redis.Kill()
-	r.outage()
+	r.during(redisAway, r.outage)
 	r.redis.Restart() // returns at its first answer, which is LOADING
 	r.until(patience, func() bool {
 		_, err := r.redis.Do(r.ctx, "DBSIZE")
@@ -124,13 +131,13 @@ func loading(r *run) {
 
 func readOnly(r *run) {
 	r.redis.MustDo("REPLICAOF", "127.0.0.1", "1") // where nobody is
-	r.outage()
+	r.during(redisRefuses, r.outage)
 	r.redis.MustDo("REPLICAOF", "NO", "ONE")
 }
 
 func outOfMemory(r *run) {
 	r.redis.MustDo("CONFIG", "SET", "maxmemory", "1")
-	r.outage()
+	r.during(redisRefuses, r.outage)
 	r.redis.MustDo("CONFIG", "SET", "maxmemory", "0")
 }
 
@@ -142,7 +149,7 @@ func laggingReplica(r *run) {
 	link.Blackhole(true)
 	r.more(100)
 	r.redis.Kill()
-	r.outage()
+	r.during(redisAway, r.outage)
 	replica.MustDo("REPLICAOF", "NO", "ONE")
 	r.redis = replica
 	for _, p := range r.proxies {
@@ -171,7 +178,7 @@ func clockStepped(r *run) {
 	for _, log := range sessions {
 		p := r.book.try(log, "clock-0", published{writer: "clock"})
 		_, err := t.store.Driver.Apply(r.ctx, []storage.Op{&storage.Append{
-			Log: "e:" + log, ID: "clock-0", Floor: time.Now().Add(time.Hour).UnixMicro(),
+			Log: "e:" + log, ID: "clock-0", Data: []byte(`{"id":"clock-0"}`), Floor: time.Now().Add(time.Hour).UnixMicro(),
 		}})
 		if err != nil {
 			r.t.Error(err)
@@ -183,10 +190,10 @@ func clockStepped(r *run) {
 }
 
 func deleted(r *run) {
-	r.redis.Freeze()
-	r.working.Go(func() { r.deleteDoomed(r.ctx) })
-	r.outage()
-	r.redis.Thaw()
+	r.frozen(func() {
+		r.working.Go(func() { r.deleteDoomed(r.ctx) })
+		r.outage()
+	})
 	r.until(patience, func() bool {
 		done := false
 		r.book.locked(func() { done = !r.deleted.IsZero() })
@@ -206,7 +213,7 @@ func cut(r *run) {
 func cutOne(r *run) {
 	r.proxies[0].Refuse(true)
 	r.proxies[0].Cut()
-	r.outage()
+	r.during(redisAway, r.outage, 0)
 	r.proxies[0].Refuse(false)
 }
 
@@ -214,7 +221,7 @@ func cutCommands(r *run) { blackhole(r) }
 
 func blackhole(r *run) {
 	r.onProxies(func(p *faults.Proxy) { p.Blackhole(true) })
-	r.outage()
+	r.during(redisAway, r.outage)
 	r.onProxies(func(p *faults.Proxy) { p.Blackhole(false) })
 }
 
@@ -223,7 +230,7 @@ func blackhole(r *run) {
 func repliesLost(r *run) {
 	for range 3 {
 		r.onProxies(func(p *faults.Proxy) { p.DropReplies(true) })
-		r.outage()
+		r.during(redisAway, r.outage)
 		r.onProxies(func(p *faults.Proxy) {
 			p.DropReplies(false)
 			p.Cut()
@@ -237,7 +244,7 @@ func refused(r *run) {
 		p.Refuse(true)
 		p.Cut()
 	})
-	r.outage()
+	r.during(redisAway, r.outage)
 	r.onProxies(func(p *faults.Proxy) { p.Refuse(false) })
 }
 

@@ -13,9 +13,15 @@ import (
 // truth reads what Redis holds, past the nodes and their proxies.
 type truth struct{ store *storage.Store }
 
-// history are the ids of a session's events, oldest first.
-func (t truth) history(ctx context.Context, log string) ([]string, error) {
-	var ids []string
+// placed is an event in the history.
+type placed struct {
+	id     string
+	micros int64
+}
+
+// history are a session's events, oldest first.
+func (t truth) history(ctx context.Context, log string) ([]placed, error) {
+	var events []placed
 	at := storage.MicrosCursor(0)
 	for {
 		page, err := t.store.ReadEvents(ctx, log, storage.LogQuery{After: &at, Limit: storage.MaxPage})
@@ -23,10 +29,10 @@ func (t truth) history(ctx context.Context, log string) ([]string, error) {
 			return nil, err
 		}
 		for _, e := range page.Entries {
-			ids = append(ids, original(e.ID))
+			events = append(events, placed{original(e.ID), e.Pos.Micros})
 		}
 		if !page.HasMore {
-			return ids, nil
+			return events, nil
 		}
 		at = page.Cursor
 	}
@@ -51,6 +57,22 @@ func (t truth) counted(ctx context.Context) (int, error) {
 	return int(f.Count), err
 }
 
+// commands are those that wait.
+func (t truth) commands(ctx context.Context) ([]Command, error) {
+	list, err := t.store.ListCommands(ctx, commanded)
+	waiting := make([]Command, len(list))
+	for i, c := range list {
+		waiting[i] = Command{ID: c.CommandID, Says: c.Command.Reason}
+	}
+	return waiting, err
+}
+
+// epoch is the one in which a session is.
+func (t truth) epoch(ctx context.Context, log string) (string, error) {
+	page, err := t.store.ReadEvents(ctx, log, storage.LogQuery{Limit: 1})
+	return EpochOf(page.Cursor), err
+}
+
 // inputOf is an input that says which one it is: over HTTP its id is the hub's.
 func inputOf(id string) json.RawMessage { return fmt.Appendf(nil, `{"text":%q}`, id) }
 
@@ -70,20 +92,25 @@ func (t truth) drain(ctx context.Context) ([]string, error) {
 
 // found is all of it.
 type found struct {
-	events    map[string][]string
+	events    map[string][]placed
+	epochs    map[string]string // by session
 	documents map[string]float64
 	counted   int
 	left      []string // input
+	commands  []Command
 }
 
 // read reads everything, with errors tried again until ctx ends: a server that was
 // just started may be busy.
 func (t truth) read(ctx context.Context, logs, documents []string) (found, error) {
-	f := found{events: make(map[string][]string), documents: make(map[string]float64)}
+	f := found{events: make(map[string][]placed), epochs: make(map[string]string), documents: make(map[string]float64)}
 	var err error
 	for _, log := range logs {
 		if f.events[log], err = t.history(ctx, log); err != nil {
 			return f, fmt.Errorf("read %s: %w", log, err)
+		}
+		if f.epochs[log], err = t.epoch(ctx, log); err != nil {
+			return f, fmt.Errorf("read the epoch of %s: %w", log, err)
 		}
 	}
 	for _, d := range documents {
@@ -94,22 +121,21 @@ func (t truth) read(ctx context.Context, logs, documents []string) (found, error
 	if f.counted, err = t.counted(ctx); err != nil {
 		return f, fmt.Errorf("read counters: %w", err)
 	}
+	if f.commands, err = t.commands(ctx); err != nil {
+		return f, fmt.Errorf("read commands: %w", err)
+	}
 	if f.left, err = t.drain(ctx); err != nil {
 		return f, fmt.Errorf("read input: %w", err)
 	}
 	return f, nil
 }
 
-// missing is how many acknowledged events the history does not have yet.
-func (b *book) missing(log string, ids []string, excused func(string, *published) bool) int {
-	there := make(map[string]struct{}, len(ids))
-	for _, id := range ids {
-		there[id] = struct{}{}
-	}
+// missing is how many acknowledged events somebody has not got yet, who has some.
+func (b *book) missing(log string, has func(id string) bool, excused func(string, *published) bool) int {
 	n := 0
 	b.locked(func() {
 		for id, p := range b.events[log] {
-			if _, ok := there[id]; !ok && !p.acked.IsZero() && !excused(log, p) {
+			if !has(id) && !p.acked.IsZero() && !excused(log, p) {
 				n++
 			}
 		}
@@ -132,6 +158,7 @@ type damage struct {
 	missed     int // it is there, and a reader did not see it
 	duplicated int // it is there, counted, handed out or seen more than once
 	reordered  int // it stands or was seen behind a later one of its writer
+	untold     int // it was the case and not said, or said and not the case
 }
 
 func (d damage) any() bool { return d != damage{} }
@@ -147,6 +174,8 @@ func (d damage) of(kind string) int {
 		return d.duplicated
 	case Reordered:
 		return d.reordered
+	case Untold:
+		return d.untold
 	}
 	panic(fmt.Sprintf("no damage is called %q", kind))
 }
@@ -155,9 +184,9 @@ func (v *verdict) problem(format string, args ...any) {
 	v.problems = append(v.problems, fmt.Sprintf(format, args...))
 }
 
-const tableHead = "fault                          | acknowledged | pending | lost | missed | dup | reord | longest ack | normal after"
+const tableHead = "fault                          | acknowledged | pending | lost | missed | dup | reord | untold | longest ack | normal after"
 
 func (v *verdict) row(name string) string {
-	return fmt.Sprintf("%-30s | %12d | %7d | %4d | %6d | %3d | %5d | %11v | %v", name, v.acked, v.pending, v.lost,
-		v.missed, v.duplicated, v.reordered, v.longest.Round(time.Millisecond), v.recovery.Round(time.Millisecond))
+	return fmt.Sprintf("%-30s | %12d | %7d | %4d | %6d | %3d | %5d | %6d | %11v | %v", name, v.acked, v.pending, v.lost,
+		v.missed, v.duplicated, v.reordered, v.untold, v.longest.Round(time.Millisecond), v.recovery.Round(time.Millisecond))
 }

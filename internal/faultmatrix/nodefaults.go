@@ -32,6 +32,10 @@ var nodeFaults = []Fault{
 	},
 	{name: "disk full", strike: fullDisk, lasts: time.Second},
 	{name: "disk full in an outage", strike: fullDiskInOutage, lasts: time.Second, pends: true},
+	{
+		name: "killed with a full disk", strike: killedWithFullDisk, lasts: 500 * time.Millisecond,
+		killsNodes: true, pends: true,
+	},
 	{name: "fsync error", strike: fsyncError, lasts: time.Second},
 	{
 		name: "fsync error in an outage", strike: fsyncErrorInOutage, lasts: 1500 * time.Millisecond,
@@ -48,21 +52,21 @@ func nodeKilled(r *run) {
 // nodeKilledInOutage kills a node that has pending events, and starts it before
 // Redis is back.
 func nodeKilledInOutage(r *run) {
-	r.redis.Freeze()
-	r.outage()
-	r.nodes[0].kill()
-	r.nodes[0].start()
-	r.more(20)
-	r.redis.Thaw()
+	r.frozen(func() {
+		r.outage()
+		r.nodes[0].kill()
+		r.nodes[0].start()
+		r.more(20)
+	})
 }
 
 func nodeRestartedInOutage(r *run) {
-	r.redis.Freeze()
-	r.outage()
-	r.nodes[0].close()
-	r.nodes[0].start()
-	r.more(20)
-	r.redis.Thaw()
+	r.frozen(func() {
+		r.outage()
+		r.nodes[0].close()
+		r.nodes[0].start()
+		r.more(20)
+	})
 }
 
 func nodeFrozen(r *run) {
@@ -94,8 +98,9 @@ func killAll(r *run) {
 
 // tornJournal leaves behind what a crash of the machine may: a beginning of what
 // was about to be written.
-func tornJournal(r *run) {
-	r.redis.Freeze()
+func tornJournal(r *run) { r.frozen(func() { tearJournal(r) }) }
+
+func tearJournal(r *run) {
 	r.outage()
 	n := r.nodes[0]
 	n.kill()
@@ -108,7 +113,6 @@ func tornJournal(r *run) {
 		r.t.Error(err)
 	}
 	n.start()
-	r.redis.Thaw()
 }
 
 // appendTo writes behind the end of every file in a directory.
@@ -134,8 +138,9 @@ func appendTo(dir string, garbage []byte) error {
 
 // clonedJournal starts a third node on a copy of the directory of one that had
 // something pending; both publish from then on.
-func clonedJournal(r *run) {
-	r.redis.Freeze()
+func clonedJournal(r *run) { r.frozen(func() { cloneJournal(r) }) }
+
+func cloneJournal(r *run) {
 	r.outage()
 	n := r.nodes[0]
 	n.kill()
@@ -151,20 +156,32 @@ func clonedJournal(r *run) {
 		r.working.Go(w.write)
 	}
 	r.more(20)
-	r.redis.Thaw()
 }
 
 func fullDisk(r *run) {
 	r.nodes[0].must(r.ctx, request{Do: DoDisk, Name: diskFull})
-	r.outage()
+	r.during(journalFull, r.outage, 0)
 	r.nodes[0].must(r.ctx, request{Do: DoDisk, Name: diskHeal})
 }
 
 func fullDiskInOutage(r *run) {
-	r.redis.Freeze()
-	r.outage()
-	fullDisk(r)
-	r.redis.Thaw()
+	r.frozen(func() {
+		r.outage()
+		fullDisk(r)
+	})
+}
+
+// killedWithFullDisk kills a node whose disk has no room while nobody else has what it
+// was given: whatever it acknowledges after that is lost.
+func killedWithFullDisk(r *run) {
+	r.frozen(func() {
+		r.outage()
+		r.nodes[0].must(r.ctx, request{Do: DoDisk, Name: diskFull})
+		r.during(journalFull, r.outage, 0)
+		r.nodes[0].kill()
+		r.nodes[0].start()
+		r.more(20)
+	})
 }
 
 // fsyncError has the journal's next fsync fail, once: it must open the file anew.
@@ -176,13 +193,13 @@ func fsyncError(r *run) {
 // fsyncErrorInOutage kills a node whose disk takes nothing any more while nobody
 // else has what it was given: whatever it acknowledges after that is lost.
 func fsyncErrorInOutage(r *run) {
-	r.redis.Freeze()
-	r.outage()
-	r.nodes[0].must(r.ctx, request{Do: DoDisk, Name: diskFsync})
-	a := r.actor("killer", r.calm)
-	a.pause(0, 100*time.Millisecond)
-	r.nodes[0].kill()
-	r.nodes[0].start()
-	r.more(20)
-	r.redis.Thaw()
+	r.frozen(func() {
+		r.outage()
+		r.nodes[0].must(r.ctx, request{Do: DoDisk, Name: diskFsync})
+		a := r.actor("killer", r.calm)
+		a.pause(0, 100*time.Millisecond)
+		r.nodes[0].kill()
+		r.nodes[0].start()
+		r.more(20)
+	})
 }

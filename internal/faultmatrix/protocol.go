@@ -21,11 +21,24 @@ type request struct {
 	Form   form    `json:"-"`
 	Roams  bool    `json:"-"`
 	Number float64 `json:"number,omitempty"`
+	// Batch are the events of one post of many; then ID and Body are not used.
+	Batch []Item `json:"batch,omitempty"`
+	// Wait is how long a request for input may be held.
+	Wait time.Duration `json:"-"`
 }
+
+// Item is an event of a batch.
+type Item struct {
+	ID   string `json:"id"`
+	Body string `json:"body"`
+}
+
+// waits reports whether the node may hold the request although nothing is wrong.
+func (q request) waits() bool { return q.Roams || q.Wait > 0 }
 
 // The requests.
 const (
-	DoPublish  = "publish"  // an event into a session
+	DoPublish  = "publish"  // an event into a session, or a batch of them
 	DoRead     = "read"     // a page of its events
 	DoDelete   = "delete"   // the session
 	DoWindow   = "window"   // write a session's window, Number in it
@@ -35,6 +48,9 @@ const (
 	DoCount    = "count" // an action
 	DoPush     = "push"  // an input
 	DoTake     = "take"
+	DoCommand  = "command"  // queue one; ID is what it says
+	DoCommands = "commands" // list them
+	DoAck      = "ack"      // acknowledge the one of this ID
 	DoStatus   = "status"
 	DoDisk     = "disk" // do something to the journal's file, see disk_test.go
 )
@@ -53,6 +69,10 @@ type reply struct {
 	Pending   bool `json:"pending,omitempty"`
 	Volatile  bool `json:"volatile,omitempty"`
 	Duplicate bool `json:"duplicate,omitempty"`
+	// Received is the event's time in the log, µs, unless it is pending.
+	Received int64 `json:"received,omitempty"`
+	// Results are the answers to the events of a batch.
+	Results []reply `json:"results,omitempty"`
 
 	Entries   []event `json:"entries,omitempty"`
 	Cursor    string  `json:"cursor,omitempty"`
@@ -63,12 +83,24 @@ type reply struct {
 	// Unmarked: the entries do not say which of them are pending.
 	Unmarked bool `json:"unmarked,omitempty"`
 
-	Items  []string `json:"items,omitempty"`
-	Number float64  `json:"number,omitempty"`
+	Items    []string  `json:"items,omitempty"`
+	Commands []Command `json:"commands,omitempty"`
+	Number   float64   `json:"number,omitempty"`
+	// Confirms, of who stays connected: the page says that he is.
+	Confirms bool `json:"-"`
+	// Status, of who stays connected: he was told whether the node is degraded.
+	Status *bool `json:"-"`
+	visit  visit
 
 	Degraded bool     `json:"degraded,omitempty"`
 	Waiting  int      `json:"waiting,omitempty"`
 	Reasons  []string `json:"reasons,omitempty"`
+}
+
+// Command is one that waits in a session.
+type Command struct {
+	ID   string `json:"id"`
+	Says string `json:"says"`
 }
 
 // event is one entry of a page.

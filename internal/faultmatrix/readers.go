@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/actionflows/lifeline/storage"
@@ -33,16 +34,21 @@ type reader struct {
 	blind  bool    // it ignores what it saw while it was pending
 
 	cursor string
-	full   bool // the cursor has no room for another producer
+	at     visit // the last one
+	moves  int   // how often it has gone to another node, or life of one
+	full   bool  // the cursor has no room for another producer
 	epoch  string
 	all    map[string]struct{} // what it has ever seen
 	// Since the beginning, or since it was told that it may see things again:
-	seen map[string]bool // whether it was pending
-	last map[string]int  // writer → its newest event
+	seen     map[string]sighting
+	last     map[string]int      // writer → its newest event
+	repeated map[string]sighting // what was seen again: all right if it was pending then
+	// degraded is what who stays connected was told last.
+	degraded atomic.Bool
 
-	duplicated, reordered []string
-	pages                 []string // the last ones, in words
-	strange               []string // those up to the first that was not as it should be
+	duplicated, reordered, untold []string
+	pages                         []string // the last ones, in words
+	strange                       []string // those up to the first that was not as it should be
 }
 
 // pagesKept is how many pages a reader remembers to explain itself.
@@ -57,13 +63,14 @@ func (r *run) newReader(log string, node int, roams bool, f form) *reader {
 	return &reader{
 		actor: r.actor(name, stop), log: log, node: node, roams: roams, form: f,
 		blind: r.fault.broken == BrokenParts, cursor: "1970-01-01T00:00:00Z",
-		all: make(map[string]struct{}), seen: make(map[string]bool), last: make(map[string]int),
+		all: make(map[string]struct{}), seen: make(map[string]sighting), last: make(map[string]int),
+		repeated: make(map[string]sighting),
 	}
 }
 
 // startReaders starts who reads events.
 func (r *run) startReaders() {
-	for i, log := range sessions {
+	for i, log := range r.logs() {
 		r.readers = append(r.readers,
 			r.newReader(log, 0, false, Canonical), r.newReader(log, 1, false, Canonical),
 			r.newReader(log, i%2, true, Canonical),
@@ -132,23 +139,19 @@ func (f *reader) poll() (reply, bool) {
 		}
 		return r, false
 	}
+	f.r.book.locked(func() { f.r.book.claims.shown(f.name, r) })
 	f.take(r)
 	return r, true
 }
 
 // take notes a page, and where to go on.
 func (f *reader) take(r reply) {
-	if r.Gap || r.Epoch != "" && f.epoch != "" && r.Epoch != f.epoch {
-		f.seen, f.last = make(map[string]bool), make(map[string]int)
-	}
-	if r.Epoch != "" {
-		f.epoch = r.Epoch
-	}
 	f.remember(r)
+	f.hear(r)
 	full := f.full // a ninth part is not kept
 	f.full = strings.Count(r.Cursor, "~") >= storage.MaxParts
 	for _, e := range r.Entries {
-		f.note(e, full || f.r.fault.both, r.Unmarked)
+		f.note(e, r, full)
 	}
 	if f.strange == nil && len(f.duplicated)+len(f.reordered) > 0 {
 		f.strange = slices.Clone(f.pages)
@@ -182,26 +185,22 @@ func (f *reader) remember(r reply) {
 		time.Since(f.r.began).Round(time.Millisecond), f.node, f.cursor, r.Epoch, r.Gap, r.Degraded, r.HasMore, r.Cursor, events))
 }
 
-// note notes an event. It may be seen again if that is said, and out of order only
-// if it has been seen before.
-//
-// Who comes from another node, or from an earlier life of the same one, where he saw
-// an event in the log, may see it once more at the node that published it: as long
-// as that has not heard from Redis that it is there, it is pending, and without a
-// position nobody can tell that it lies before the cursor.
-func (f *reader) note(e event, again, unmarked bool) {
+// note notes an event. It may be seen again if that is said, or see [reader.again],
+// and out of order only if it has been seen before, or was published twice.
+func (f *reader) note(e event, r reply, full bool) {
 	id := e.ID
 	_, old := f.all[id]
 	f.all[id] = struct{}{}
-	if pending, ok := f.seen[id]; ok {
-		again = again || f.form == Truncated || (f.roams || f.r.fault.killsNodes) && (e.Pending && !pending || unmarked)
-		if !again {
-			f.duplicated = append(f.duplicated, id)
-		}
+	if r.Gap && r.Degraded { // it comes anew each time, until all can be given
 		return
 	}
-	f.seen[id] = e.Pending
-	if old || f.r.fault.both {
+	now := f.sighting(e, r)
+	if first, ok := f.seen[id]; ok {
+		f.again(id, first, now, full)
+		return
+	}
+	f.seen[id] = now
+	if p := f.r.book.published(f.log, id); old || p == nil || p.twice {
 		return
 	}
 	writer, seq := origin(id)
@@ -210,6 +209,12 @@ func (f *reader) note(e event, again, unmarked bool) {
 		return
 	}
 	f.last[writer] = seq
+}
+
+// has reports whether the reader has ever seen an event.
+func (f *reader) has(id string) bool {
+	_, ok := f.all[id]
+	return ok
 }
 
 // origin says who published an event, and which of his it is.

@@ -25,6 +25,8 @@ func (r *run) startRecords() {
 		r.working.Go(func() { pusher.push(i) })
 		taker := r.actor(fmt.Sprint("taker", i), r.calm)
 		r.working.Go(func() { taker.take(i) })
+		commander := r.actor(fmt.Sprint("commander", i), r.calm)
+		r.working.Go(func() { commander.command(i) })
 	}
 }
 
@@ -85,16 +87,20 @@ func (a actor) count(node int) {
 // refusedAtOnce reports whether an error says that nothing was tried.
 func refusedAtOnce(r reply) bool { return strings.Contains(r.Error, "circuit breaker open") }
 
+// push sends input, again until it is taken. A hub draws the ids: there an input that
+// is sent again is another one, and each attempt says something else, so that of every
+// single one is known whether it was acknowledged.
 func (a actor) push(node int) {
 	for i := 0; a.pause(10*time.Millisecond, 60*time.Millisecond); i++ {
-		id := fmt.Sprintf("%s-%d", a.name, i)
-		a.r.book.locked(func() { a.r.book.inputs.tried[id] = struct{}{} })
-		q := request{Do: DoPush, Name: inputQueue, ID: id}
-		if a.r.subject.Call != nil { // the hub draws the ids: a repetition is another input
-			if r, err := a.r.nodes[node].call(a.r.ctx, q); err != nil || r.Error != "" {
-				continue
+		id := ""
+		_, ok := a.insistWith(a.r.nodes[node], func(n int) request {
+			if id = fmt.Sprintf("%s-%d", a.name, i); a.r.subject.Call != nil {
+				id += fmt.Sprint(".", n)
 			}
-		} else if _, ok := a.insist(a.r.nodes[node], q); !ok {
+			a.r.book.locked(func() { a.r.book.inputs.tried[id] = struct{}{} })
+			return request{Do: DoPush, Name: inputQueue, ID: id}
+		}, func() {})
+		if !ok {
 			return
 		}
 		a.r.book.locked(func() { a.r.book.inputs.pushed[id] = time.Now() })
@@ -105,11 +111,30 @@ func (a actor) push(node int) {
 // the node then says, Redis may have handed out more.
 const slow = 100_000 // µs
 
+// mayHaveLost reports whether Redis may have handed out more input than the answer
+// has. A hub says itself when Redis did not answer it.
+func (a actor) mayHaveLost(r reply, err error) bool {
+	switch {
+	case err != nil:
+		return true
+	case r.Error != "":
+		return !refusedAtOnce(r)
+	case a.r.subject.Call != nil:
+		return r.Degraded
+	}
+	return r.Took > slow
+}
+
+// take takes input, and has a hub hold every other request until there is some.
 func (a actor) take(node int) {
 	for a.pause(20*time.Millisecond, 150*time.Millisecond) {
-		r, err := a.r.nodes[node].call(a.r.ctx, request{Do: DoTake, Name: inputQueue, Limit: takeMost})
+		q := request{Do: DoTake, Name: inputQueue, Limit: takeMost}
+		if a.r.subject.Call != nil && a.rand.IntN(2) == 0 {
+			q.Wait = time.Duration(200+a.rand.IntN(1000)) * time.Millisecond
+		}
+		r, err := a.r.nodes[node].call(a.r.ctx, q)
 		a.r.book.locked(func() {
-			if err != nil || r.Took > slow || r.Error != "" && !refusedAtOnce(r) {
+			if a.mayHaveLost(r, err) {
 				a.r.book.inputs.lost += takeMost
 			}
 			for _, id := range r.Items {

@@ -39,6 +39,7 @@ type run struct {
 	readers     []*reader
 	reading     sync.WaitGroup
 
+	epochs   map[string]string // of the sessions, once all work has ended
 	recovery time.Duration
 	deleted  time.Time // the doomed session, acknowledged
 }
@@ -64,6 +65,9 @@ func conduct(t testing.TB, s Subject, f Fault, seed uint64) verdict {
 	r.startRecords()
 	r.startReaders()
 	r.more(100)
+	if !f.harmless {
+		r.book.locked(r.book.claims.calmEnds)
+	}
 	f.strike(r)
 	r.awaitNormal()
 	if !r.isCalm() {
@@ -78,12 +82,13 @@ func (r *run) finish() verdict {
 	r.awaitNormal()
 	t := r.truth()
 	r.awaitComplete(t)
-	close(r.readersStop)
-	r.reading.Wait()
 	f, err := t.read(r.ctx, r.logs(), r.documents())
 	if err != nil {
 		r.t.Fatal(err)
 	}
+	r.epochs = f.epochs
+	close(r.readersStop)
+	r.reading.Wait()
 	return r.check(f)
 }
 
@@ -108,14 +113,14 @@ func (r *run) startServers() {
 			r.proxies = append(r.proxies, p)
 			c.URL = "redis://" + p.Addr()
 		}
-		n := newClient(r.t, r.subject, c)
+		n := newClient(r, c)
 		n.start()
 		r.nodes = append(r.nodes, n)
 	}
 	if r.fault.clones {
 		c := r.nodes[0].config
 		c.Name, c.Dir = "clone", filepath.Join(r.t.TempDir(), "clone")
-		r.nodes = append(r.nodes, newClient(r.t, r.subject, c))
+		r.nodes = append(r.nodes, newClient(r, c))
 	}
 }
 
@@ -262,8 +267,12 @@ const completeWithin = 10 * time.Second
 func (r *run) awaitComplete(t truth) {
 	r.until(completeWithin, func() bool {
 		for _, log := range r.logs() {
-			ids, err := t.history(r.ctx, log)
-			if err != nil || r.book.missing(log, ids, r.excused) > 0 {
+			events, err := t.history(r.ctx, log)
+			there := make(map[string]bool, len(events))
+			for _, e := range events {
+				there[e.id] = true
+			}
+			if err != nil || r.book.missing(log, func(id string) bool { return there[id] }, r.excused) > 0 {
 				return false
 			}
 		}
@@ -288,5 +297,14 @@ func (r *run) recordsComplete(t truth) bool {
 	}
 	r.checkDocuments(&v, values)
 	r.checkCounter(&v, n)
-	return v.lost == 0
+	if v.lost > 0 {
+		return false
+	}
+	waiting, err := t.commands(r.ctx)
+	if err != nil {
+		return false
+	}
+	v = verdict{}
+	r.book.locked(func() { r.checkCommands(&v, waiting) })
+	return !v.any()
 }

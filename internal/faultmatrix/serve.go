@@ -94,6 +94,20 @@ func (n *node) do(ctx context.Context, q request, r *reply) error {
 			r.Items = append(r.Items, i.ID)
 		}
 		return err
+	case DoCommand:
+		_, err := n.store.QueueCommand(ctx, storage.CommandPayload{
+			SessionID: q.Name, Command: storage.Command{Type: "pause", Reason: q.ID},
+		})
+		return err
+	case DoCommands:
+		commands, err := n.store.ListCommands(ctx, q.Name)
+		for _, c := range commands {
+			r.Commands = append(r.Commands, Command{ID: c.CommandID, Says: c.Command.Reason})
+		}
+		return err
+	case DoAck:
+		_, err := n.store.AcknowledgeCommand(ctx, q.ID)
+		return err
 	case DoStatus:
 		s := n.storage.Status()
 		r.Degraded, r.Waiting, r.Reasons = s.Degraded, s.Pending, s.Reasons
@@ -113,9 +127,30 @@ func notThere(err error) error {
 }
 
 func (n *node) publish(ctx context.Context, q request, r *reply) error {
-	result, err := n.store.AddEvent(ctx, q.Name, q.ID, []byte(q.Body))
+	if q.Batch == nil {
+		result, err := n.store.AddEvent(ctx, q.Name, q.ID, []byte(q.Body))
+		r.accept(result)
+		return err
+	}
+	news := make([]storage.NewEvent, len(q.Batch))
+	for i, item := range q.Batch {
+		news[i] = storage.NewEvent{Session: q.Name, ID: item.ID, Data: []byte(item.Body)}
+	}
+	for _, result := range n.store.AddEvents(ctx, news) {
+		var one reply
+		one.accept(result)
+		one.fail(result.Err)
+		r.Results = append(r.Results, one)
+	}
+	return nil
+}
+
+// accept notes how an event was taken.
+func (r *reply) accept(result storage.Result) {
 	r.Pending, r.Volatile, r.Duplicate = result.Pending, result.Volatile, result.Duplicate
-	return err
+	if !r.Pending {
+		r.Received = result.Cursor.Pos.Micros
+	}
 }
 
 func (n *node) read(ctx context.Context, q request, r *reply) error {
@@ -132,10 +167,16 @@ func (n *node) read(ctx context.Context, q request, r *reply) error {
 	}
 	r.Cursor, r.Timestamp = page.Cursor.String(), page.Cursor.Timestamp()
 	r.Gap, r.HasMore, r.Degraded = page.Gap, page.HasMore, page.Degraded
-	if page.State.Epoch != 0 {
-		r.Epoch = page.State.Epoch.String()
-	}
+	r.Epoch = EpochOf(page.Cursor)
 	return nil
+}
+
+// EpochOf is the epoch of a cursor in words, or "" while it names none.
+func EpochOf(c storage.Cursor) string {
+	if c.Epoch == 0 {
+		return ""
+	}
+	return c.Epoch.String()
 }
 
 func link(l storage.Link) string {

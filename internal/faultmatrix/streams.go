@@ -9,7 +9,7 @@ import (
 // addStreams adds readers that stay connected, of each kind one at each node.
 func (r *run) addStreams() {
 	for i := range r.subject.Streams {
-		for _, log := range sessions {
+		for _, log := range r.logs() {
 			for node := range nodeCount {
 				f := r.newReader(log, node, false, Canonical)
 				f.stream = &r.subject.Streams[i]
@@ -33,7 +33,7 @@ func (f *reader) stay() {
 	for done := f.r.readersStop; ; {
 		select {
 		case page := <-pages:
-			f.take(page)
+			f.got(page)
 		case <-done:
 			// Nothing more happens. What has not come soon does not come.
 			done = nil
@@ -45,22 +45,37 @@ func (f *reader) stay() {
 	}
 }
 
-// complete goes on until the reader has all that was acknowledged, or time is up.
+// got notes what has come over the connection.
+func (f *reader) got(page reply) {
+	if page.Status == nil {
+		if page.Confirms {
+			f.r.book.locked(func() { f.r.book.claims.shown(f.name, page) })
+		}
+		f.take(page)
+		return
+	}
+	f.degraded.Store(*page.Status)
+	if *page.Status {
+		f.r.book.locked(func() { f.r.book.claims.alarm("%s: was told that the node is degraded", f.name) })
+	}
+}
+
+// complete goes on until the reader has all that was acknowledged and knows that all
+// is well and in which epoch the session is, or time is up.
 func (f *reader) complete(pages <-chan reply) {
 	timer := time.NewTimer(completeWithin)
 	defer timer.Stop()
 	for {
-		ids := make([]string, 0, len(f.all))
-		for id := range f.all {
-			ids = append(ids, id)
-		}
-		if f.r.book.missing(f.log, ids, f.r.excused) == 0 {
+		if f.r.book.missing(f.log, f.has, f.r.excused) == 0 && !f.degraded.Load() && f.epoch == f.r.epochs[f.log] {
 			return
 		}
 		select {
 		case page := <-pages:
-			f.take(page)
+			f.got(page)
 		case <-timer.C:
+			if f.degraded.Load() {
+				f.untold = append(f.untold, "was not told that the node is well again")
+			}
 			return
 		case <-f.r.ctx.Done():
 			return
@@ -71,11 +86,15 @@ func (f *reader) complete(pages <-chan reply) {
 // connect connects, as often as it takes, until ctx ends.
 func (f *reader) connect(ctx context.Context, pages chan<- reply) {
 	cursor, before := f.cursor, f.cursor
+	var at visit
 	take := func(page reply) {
-		if page.Cursor != cursor {
-			before = cursor
+		page.visit = at
+		if page.Status == nil {
+			if page.Cursor != cursor {
+				before = cursor
+			}
+			cursor = page.Cursor
 		}
-		cursor = page.Cursor
 		select {
 		case pages <- page:
 		case <-ctx.Done():
@@ -86,7 +105,11 @@ func (f *reader) connect(ctx context.Context, pages chan<- reply) {
 		if node.awaitUp(ctx) != nil {
 			return
 		}
-		addr, _ := node.address()
+		var addr string
+		conn := at.conn
+		addr, at = node.visit()
+		at.conn, at.since = conn+1, cursor
+		f.degraded.Store(false) // unless he is told otherwise
 		from := cursor
 		if f.r.fault.broken == BrokenResume {
 			from = before

@@ -19,6 +19,9 @@ const doomed = "doomed"
 // the sessions.
 const writers = 6
 
+// batchWriters is how many more post many at once.
+const batchWriters = 4
+
 // actor is one of those who use the nodes: it has its own chance, so that what it
 // does depends on the seed only.
 type actor struct {
@@ -33,9 +36,11 @@ func (r *run) actor(name string, stop <-chan struct{}) actor {
 	return actor{r, name, rand.New(rand.NewPCG(r.seed, r.actors)), stop}
 }
 
-// pause waits for a time between the two, and reports whether to go on.
+// pause waits for a time between the two, or so many times that as the subject says,
+// and reports whether to go on.
 func (a actor) pause(from, to time.Duration) bool {
-	timer := time.NewTimer(from + time.Duration(a.rand.Int64N(int64(to-from))))
+	usual := int64(from) + a.rand.Int64N(int64(to-from))
+	timer := time.NewTimer(time.Duration(usual * int64(max(a.r.subject.Slower, 1))))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -49,16 +54,25 @@ func (a actor) pause(from, to time.Duration) bool {
 // insist repeats a request until the node has taken it. Only the end of the run
 // makes it give up; then it answers false.
 func (a actor) insist(c *client, q request) (reply, bool) {
-	for a.r.ctx.Err() == nil {
+	return a.insistWith(c, func(int) request { return q }, func() {})
+}
+
+// insistWith is insist with a request that may be another one in each attempt; failed
+// is called for each that was not taken as far as one knows.
+func (a actor) insistWith(c *client, attempt func(n int) request, failed func()) (reply, bool) {
+	for n := 0; a.r.ctx.Err() == nil; n++ {
+		q := attempt(n)
 		r, err := c.call(a.r.ctx, q)
+		if err == nil && r.Error == "" {
+			return r, true
+		}
+		failed()
 		switch {
 		case errors.Is(err, errDown):
 			_ = c.awaitUp(a.r.ctx)
 			continue
 		case err != nil:
 			return r, false
-		case r.Error == "":
-			return r, true
 		case !r.Later:
 			a.r.book.problem(fmt.Sprintf("%s: %s %s: %s", a.name, q.Do, q.ID, r.Error))
 			return r, false
@@ -85,21 +99,24 @@ func (w writer) write() {
 		if w.both {
 			w.other(q, p)
 		}
-		r, ok := w.insist(w.r.nodes[w.node], q)
-		if !ok {
+		if !w.publish(w.node, q, p) {
 			return
 		}
+	}
+}
+
+// publish publishes an event until it is acknowledged.
+func (w writer) publish(node int, q request, p *published) bool {
+	r, ok := w.insistWith(w.r.nodes[node], func(int) request { return q }, func() { w.r.book.unanswered(p) })
+	if ok {
 		w.r.book.acknowledge(p, r)
 	}
+	return ok
 }
 
 // other publishes an event through the other node as well, at the same time.
 func (w writer) other(q request, p *published) {
-	w.r.working.Go(func() {
-		if r, ok := w.insist(w.r.nodes[1-w.node], q); ok {
-			w.r.book.acknowledge(p, r)
-		}
-	})
+	w.r.working.Go(func() { w.publish(1-w.node, q, p) })
 }
 
 // startWriters starts who publishes events.
@@ -107,6 +124,10 @@ func (r *run) startWriters() {
 	for i := range writers {
 		w := writer{r.actor(fmt.Sprint("w", i), r.calm), sessions[i/2%len(sessions)], i % 2, r.fault.both}
 		r.working.Go(w.write)
+	}
+	for i := range batchWriters {
+		w := writer{r.actor(fmt.Sprint("b", i), r.calm), sessions[i/2%len(sessions)], i % 2, r.fault.both}
+		r.working.Go(w.writeBatches)
 	}
 	if !r.fault.deletes {
 		return

@@ -27,6 +27,7 @@ type Proxy struct {
 	spared      []byte       // nil: every connection suffers
 	listener    net.Listener // nil while refusing
 	pairs       map[*pair]struct{}
+	cuts        int // how often Cut was called
 	blackhole   bool
 	dropReplies bool
 	dropped     int64
@@ -55,6 +56,7 @@ func (p *Proxy) Addr() string { return p.addr }
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.cuts++
 	for c := range p.pairs {
 		if !c.spared {
 			c.close()
@@ -149,23 +151,29 @@ func (p *Proxy) accept(l net.Listener) {
 
 func (p *Proxy) serve(client net.Conn) {
 	p.mu.Lock()
-	target := p.target
+	target, cuts := p.target, p.cuts
 	p.mu.Unlock()
 	server, err := net.DialTimeout("tcp", target, time.Second)
 	if err != nil {
 		_ = client.Close() // as if the target itself had closed it
 		return
 	}
-	c := &pair{client: client, server: server}
+	p.open(&pair{client: client, server: server}, cuts)
+}
+
+// open has a pair forward what comes, unless it was accepted before a cut, so many of
+// which there had been then, or before connections were refused: it was not open yet, and
+// would be as if nothing had happened.
+func (p *Proxy) open(c *pair, cuts int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || p.cuts != cuts || p.listener == nil {
 		c.close()
 		return
 	}
 	p.pairs[c] = struct{}{}
-	p.wg.Go(func() { p.forward(c, server, client, false) })
-	p.wg.Go(func() { p.forward(c, client, server, true) })
+	p.wg.Go(func() { p.forward(c, c.server, c.client, false) })
+	p.wg.Go(func() { p.forward(c, c.client, c.server, true) })
 }
 
 // forward copies from src to dst until either ends, and then ends the pair.

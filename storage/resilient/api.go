@@ -25,8 +25,8 @@ type Storage interface {
 
 // Status is what a health page shows.
 type Status struct {
-	// Degraded: a breaker is not closed, or something is unshipped for more than
-	// 250 ms.
+	// Degraded: a breaker is not closed, or something is not in the backend that was
+	// acknowledged or has waited for more than 250 ms.
 	Degraded bool
 	// Reasons says why, for people, without addresses; nil when not degraded.
 	Reasons []string

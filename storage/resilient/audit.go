@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/actionflows/lifeline/storage"
 )
@@ -97,8 +98,8 @@ func (j *Journaled) examineOne(ctx context.Context, c *chain) (f finding) {
 		return f
 	}
 	j.mu.Lock()
-	e := c.latestStored()
-	f.missing = c.lost
+	e := c.latestStored(time.Now())
+	f.missing = c.lost || e == nil && c.probed > 0
 	j.mu.Unlock()
 	if e == nil || f.missing {
 		return f
@@ -121,14 +122,25 @@ func (j *Journaled) examineOne(ctx context.Context, c *chain) (f finding) {
 	}
 	f.err = err
 	f.missing = err == nil && !results[0].Duplicate
+	j.mu.Lock()
+	if c.probed = 0; err != nil && !permanent(err) { // perhaps it is there now
+		c.probed = e.seq
+	}
+	j.mu.Unlock()
 	return f
 }
 
+// probeMargin is how long what a write has written must still last, that one can tell
+// by it.
+const probeMargin = 10 * time.Second
+
 // latestStored is the write to a collection by which one can tell whether it has
-// lost something: sent again, it is a duplicate. nil: there is none.
-func (c *chain) latestStored() *entry {
+// lost something: sent again, it is a duplicate. It is an earlier one than that of which
+// the last attempt to tell had no answer, for that may have brought it back, and nothing
+// else. nil: there is none.
+func (c *chain) latestStored(now time.Time) *entry {
 	for _, e := range slices.Backward(c.entries[:c.ship]) {
-		if e.ends.IsZero() { // the time of others may be over
+		if (c.probed == 0 || e.seq < c.probed) && !e.over(now.Add(probeMargin)) {
 			return e
 		}
 	}

@@ -25,6 +25,7 @@ type chain struct {
 	producer storage.Producer // of entries to come
 	last     uint64           // the last number given
 	stored   []storage.Link   // by producer, the highest number that was ever in the backend
+	own      storage.Cursor   // where the last one stands that is in the backend, foreign ones aside
 	dropped  []dropped        // by producer, the last entry that the journal let go of
 	visible  uint64           // entries up to this place in the journal are shown while pending
 	rebase   *entry           // to be sent with Rebase; nil: none
@@ -33,14 +34,15 @@ type chain struct {
 	known bool
 	floor int64 // the highest position known of, µs
 
-	queued   bool // in lane.queue
-	auditing bool // in lane.audit
-	urgent   bool // in lane.urgent
-	lost     bool // the backend has told that it does not have all of it any more
-	gapped   bool // to be audited before anything more is sent
-	gaps     int  // ErrGap in a row
-	poisoned int  // ErrPoison in a row
-	aside    bool // nothing is sent any more
+	queued   bool   // in lane.queue
+	auditing bool   // in lane.audit
+	urgent   bool   // in lane.urgent
+	lost     bool   // the backend has told that it does not have all of it any more
+	probed   uint64 // the place of the write that an audit has sent and had no answer to; 0: none
+	gapped   bool   // to be audited before anything more is sent
+	gaps     int    // ErrGap in a row
+	poisoned int    // ErrPoison in a row
+	aside    bool   // nothing is sent any more
 	asideAt  time.Time
 	used     uint64 // journal.clock when it was last used
 }
@@ -133,6 +135,20 @@ func (c *chain) storedOf(p storage.Producer) uint64 {
 		}
 	}
 	return 0
+}
+
+// standing is, by producer, the highest number that is in the backend as far as is known:
+// what was there, and is to be stored again, is not.
+func (c *chain) standing() map[storage.Producer]uint64 {
+	standing := make(map[storage.Producer]uint64, len(c.stored))
+	for _, l := range c.stored {
+		standing[l.Producer] = l.Number
+	}
+	for run := range runs(c.unshipped()) {
+		first := run[0].link
+		standing[first.Producer] = min(standing[first.Producer], first.Number-1)
+	}
+	return standing
 }
 
 // setStored notes what storedOf answers; 0 forgets the producer.

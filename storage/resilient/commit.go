@@ -54,9 +54,38 @@ func (j *Journaled) commit() {
 			last = true
 		}
 		for w := j.gather(last); w != nil; w = j.gather(last) {
+			began := time.Now()
 			if !j.write(w) {
 				break // what is left nobody waits for: not again at once
 			}
+			if !last {
+				j.linger(len(w.entries), time.Since(began))
+			}
+		}
+	}
+}
+
+// maxLinger bounds linger where writing takes very long.
+const maxLinger = 5 * time.Millisecond
+
+// linger gives the callers of the last write, which had n entries and took so long,
+// that time to come again. Without it the next write begins with the few who were
+// quickest, the others wait for it to end, and every sync is for a part of them. A lone
+// caller is kept only when he comes with fewer entries than before. PostgreSQL has this
+// as commit_delay.
+func (j *Journaled) linger(n int, most time.Duration) {
+	waiting := func() int {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return len(j.journal.fresh)
+	}
+	timer := time.NewTimer(min(most, maxLinger))
+	defer timer.Stop()
+	for all := n + waiting(); waiting() < all; {
+		select {
+		case <-j.toWrite:
+		case <-timer.C:
+			return
 		}
 	}
 }

@@ -70,17 +70,15 @@ func (p *pages) after(c *chain, cursor storage.Cursor) {
 		return
 	}
 	covered := c.covered(p.cursor)
-	// His epoch is gone. He will be given everything when the backend is back; until
-	// then he gets what is pending, each time anew, and is told that it is a gap.
-	strange := c.strange(cursor) && len(covered) == 0
 	holes := map[storage.Producer]bool{}
-	list := c.shown()
-	if strange {
-		list = c.pending()
-	}
-	p.gap = strange && len(list) > 0
-	for run := range runs(list) {
-		if !p.afterRun(above(run, covered[run[0].link.Producer]), covered, holes, strange) {
+	for run := range runs(c.shown()) {
+		// His epoch is gone, and no part of his cursor says how much he has of this
+		// producer: what is stored in the new epoch, he may have from the old one. He
+		// will be given everything when the backend is back; until then he gets what is
+		// pending, each time anew, and is told that it is a gap.
+		producer := run[0].link.Producer
+		strange := c.strange(cursor) && partOf(cursor, producer) == 0
+		if !p.afterRun(above(run, covered[producer]), covered, holes, strange) {
 			return
 		}
 	}
@@ -96,20 +94,21 @@ func (p *pages) afterRun(
 		if strange || number != covered[producer]+1 {
 			holes[producer] = true
 		}
-		if e.hidden() {
+		if e.hidden() || strange && e.in == &e.chain.owner.shipped {
 			covered[producer] = number
 			continue
 		}
-		if e.foreign && e.inBackend() || e.placed && e.result.Cursor.Pos.Micros == 0 {
+		if e.passed(p.cursor) || !e.foreign && e.placed && e.result.Cursor.Pos.Micros == 0 {
 			holes[producer] = holes[producer] || !e.foreign
 			covered[producer] = number
-			continue // it stands in the log as another entry
+			continue // he has it as another entry, or it stands nobody knows where
 		}
 		if p.count() == p.limit {
 			p.more = !holes[producer]
 			return false
 		}
 		covered[producer] = number
+		p.gap = p.gap || strange
 		if !holes[producer] {
 			p.cursor = p.cursor.With(e.link)
 		}
@@ -162,10 +161,11 @@ func (c *chain) covered(cursor storage.Cursor) map[storage.Producer]uint64 {
 	for _, part := range cursor.Parts {
 		covered[part.Producer] = part.Number
 	}
-	// Who is at the head has all that was stored, also what the journal has let go of.
+	// Who is at the head has all that is stored, also what the journal has let go of; not
+	// what was, and is to be stored again.
 	if c.known && (cursor.Epoch == 0 || cursor.Epoch == c.head.Epoch) && cursor.Pos.Micros >= c.head.Pos.Micros {
-		for _, l := range c.stored {
-			covered[l.Producer] = max(covered[l.Producer], l.Number)
+		for producer, number := range c.standing() {
+			covered[producer] = max(covered[producer], number)
 		}
 	}
 	for _, d := range c.dropped {
@@ -184,6 +184,12 @@ func (c *chain) covered(cursor storage.Cursor) map[storage.Producer]uint64 {
 		}
 	}
 	return covered
+}
+
+// passed reports whether the holder of a cursor has been given the entry as which this
+// one stands in the log.
+func (e *entry) passed(cursor storage.Cursor) bool {
+	return e.foreign && e.inBackend() && e.chain.comparable(cursor, e) && e.result.Cursor.Pos.Micros <= cursor.Pos.Micros
 }
 
 // comparable reports whether the cursor and the entry's position are of one life
@@ -220,7 +226,7 @@ func (p *pages) tail(c *chain, now time.Time) {
 		if len(newest) == p.limit || stands && p.mirrors(e) { // so it has those before, too
 			break
 		}
-		if e.hidden() || e.inBackend() && !stands || e.link.Number <= mirrored[e.link.Producer] {
+		if e.hidden() || e.inBackend() && !stands && !p.lacks(e) || e.link.Number <= mirrored[e.link.Producer] {
 			continue
 		}
 		newest = append(newest, e)
@@ -243,6 +249,13 @@ func (p *pages) tail(c *chain, now time.Time) {
 		p.cursor = p.cursor.With(e.link)
 		p.add(e)
 	}
+}
+
+// lacks reports whether an entry stands in the log as another one, which the mirror
+// does not have. It must be given: the cursor passes its number, and should the log
+// lose the other one, this one takes its place.
+func (p *pages) lacks(e *entry) bool {
+	return e.foreign && e.result.Cursor.Pos.Micros > 0 && !p.mirrors(e)
 }
 
 // mirrors reports whether the mirror has the stored entry.

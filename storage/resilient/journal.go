@@ -248,6 +248,9 @@ func (j *journal) ship(e *entry) {
 	if c.rebase == e {
 		c.rebase = nil
 	}
+	if !e.foreign {
+		c.own = e.result.Cursor
+	}
 	c.saw(e.result.Cursor.Epoch, e.result.Cursor.Pos)
 }
 
@@ -261,12 +264,8 @@ func foreign(e *entry, r storage.Result) bool {
 	if !e.unsure && !e.placed || r.Link.Number != 0 && r.Link != e.link {
 		return true
 	}
-	c, pos := e.chain, r.Cursor.Pos.Micros
-	if c.ship == 0 || pos == 0 {
-		return false
-	}
-	before := c.entries[c.ship-1]
-	return !before.foreign && before.result.Cursor.Epoch == r.Cursor.Epoch && before.result.Cursor.Pos.Micros >= pos
+	pos, own := r.Cursor.Pos.Micros, e.chain.own
+	return pos > 0 && own.Epoch == r.Cursor.Epoch && own.Pos.Micros >= pos
 }
 
 // acknowledge notes that a caller is told that e is taken while it is pending:

@@ -148,7 +148,7 @@ var _ Storage = (*Journaled)(nil)
 
 // openProbe is the time between probes while a breaker is open. All is to be normal
 // within 0.4 s after Redis is back, and most of that is for what has waited.
-const openProbe = 100 * time.Millisecond
+const openProbe = 50 * time.Millisecond
 
 // NewJournaled opens the journal and starts its shippers before cfg.Driver, which
 // it owns from then on, unless it answers an error. What an earlier run of this

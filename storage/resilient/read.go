@@ -53,6 +53,7 @@ func (j *Journaled) readLog(ctx context.Context, log string, q storage.LogQuery)
 	}
 	j.mu.Lock()
 	j.note(log, page.State)
+	before.forget(j.journal.chains[logOf(log)])
 	j.mu.Unlock()
 	if j.drops.Load() == drops { // else it may show what is not there any more
 		j.mirror.read(log, q, page)
@@ -76,6 +77,7 @@ func (j *Journaled) note(log string, s storage.LogState) {
 // snapshot is what the journal shows of a log at one moment.
 type snapshot struct {
 	stored  map[storage.Producer]uint64 // the backend should have these
+	known   map[storage.Producer]uint64 // and is known to have these
 	pending []*entry
 }
 
@@ -100,11 +102,27 @@ func (j *Journaled) snapshot(log string) (s snapshot) {
 	for _, l := range c.stored {
 		s.stored[l.Producer] = l.Number
 	}
+	s.known = c.standing()
 	s.pending = slices.Clone(c.pending())
 	for run := range runs(s.pending) {
 		s.stored[run[0].link.Producer] = max(s.stored[run[0].link.Producer], 0)
 	}
+	for p := range s.stored {
+		s.known[p] = max(s.known[p], 0)
+	}
 	return s
+}
+
+// forget has the snapshot know only what is still known to be in the backend: entries
+// may have been found to be lost while the page was read.
+func (s snapshot) forget(c *chain) {
+	if c == nil {
+		return
+	}
+	standing := c.standing()
+	for p, known := range s.known {
+		s.known[p] = min(known, standing[p])
+	}
 }
 
 // behind reports whether the log's state lacks what the journal has stored in it.
@@ -148,10 +166,11 @@ func (e *entry) showPending() shown {
 	}, e: e, op: e.op}
 }
 
-// show is the entry as readers see it; the journal's lock is held.
+// show is the entry as readers see it; the journal's lock is held. One that stands in
+// the log as another's has no place there of its own.
 func (e *entry) show() shown {
 	s := e.showPending()
-	if e.inBackend() {
+	if e.inBackend() && !e.foreign {
 		s.Pending, s.Pos, s.Received = false, e.result.Cursor.Pos, e.result.Cursor.Pos.Time()
 	}
 	return s
@@ -196,15 +215,15 @@ func (s snapshot) explicit(page storage.LogPage, q storage.LogQuery) storage.Log
 	if q.Before != nil {
 		return page
 	}
-	for p, stored := range s.stored {
-		if page.State.Last[p] > stored {
-			page = explicitOf(page, q, p, stored)
+	for p, known := range s.known {
+		if page.State.Last[p] > known {
+			page = explicitOf(page, q, p, known)
 		}
 	}
 	return page
 }
 
-func explicitOf(page storage.LogPage, q storage.LogQuery, p storage.Producer, stored uint64) storage.LogPage {
+func explicitOf(page storage.LogPage, q storage.LogQuery, p storage.Producer, known uint64) storage.LogPage {
 	seen := storage.Link{Producer: p}
 	if q.After != nil {
 		seen.Number = partOf(*q.After, p)
@@ -214,14 +233,14 @@ func explicitOf(page storage.LogPage, q storage.LogQuery, p storage.Producer, st
 		if e.Link.Producer == p {
 			seen.Number = max(seen.Number, e.Link.Number)
 		}
-		if seen.Number > stored {
+		if seen.Number > known {
 			e.Cursor = e.Cursor.With(seen)
 		}
 	}
 	if q.After == nil || !page.HasMore { // at the head
 		seen.Number = page.State.Last[p]
 	}
-	if seen.Number > stored {
+	if seen.Number > known {
 		page.Cursor = page.Cursor.With(seen)
 	}
 	return page

@@ -332,18 +332,30 @@ func TestCountersThatAreStoredMeanwhile(t *testing.T) {
 // A reader of an epoch that has ended is told of it as soon as he may be given
 // something for a second time: also while the backend is away.
 func TestDegradedReadOfAnEndedEpoch(t *testing.T) {
+	t.Run("plain", func(t *testing.T) {
+		readAnEndedEpoch(t, func(c storage.Cursor) storage.Cursor { return c })
+	})
+	t.Run("with a part of another process", func(t *testing.T) {
+		readAnEndedEpoch(t, func(c storage.Cursor) storage.Cursor {
+			return c.With(storage.Link{Producer: storage.NewProducer(), Number: 1})
+		})
+	})
+}
+
+func readAnEndedEpoch(t *testing.T, cursor func(storage.Cursor) storage.Cursor) {
+	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, inDir(t.TempDir()))
 		defer r.end()
 		r.put("a", "1")
-		from := r.read("a", storage.LogQuery{}).Cursor
+		from := cursor(r.read("a", storage.LogQuery{}).Cursor)
+		seen := map[string]bool{"1": true}
 		r.f.wipe()
 		r.auditEverything()
 		settle()
 		r.trip()
 		r.f.setReads(fails)
 		r.put("a", "2")
-		seen := map[string]bool{}
 		for range 3 {
 			page := r.read("a", storage.LogQuery{After: &from})
 			for _, id := range idsOfEntries(page) {

@@ -1,6 +1,8 @@
 package resilient
 
 import (
+	"slices"
+
 	"github.com/actionflows/lifeline/storage"
 )
 
@@ -144,7 +146,7 @@ func (c *chain) concede(last map[storage.Producer]uint64) {
 // rewindAll has all that the journal holds of a collection sent again: what is
 // there already is a duplicate.
 func (c *chain) rewindAll() {
-	c.lost, c.gapped = false, false
+	c.lost, c.gapped, c.probed = false, false, 0
 	c.unship(0)
 	c.lane.enqueue(c)
 }
@@ -167,5 +169,12 @@ func (c *chain) unship(from int) (n int) {
 	}
 	n = c.ship - from
 	c.ship = min(c.ship, from)
+	c.own = storage.Cursor{}
+	for _, e := range slices.Backward(c.entries[:c.ship]) {
+		if !e.foreign {
+			c.own = e.result.Cursor
+			break
+		}
+	}
 	return n
 }

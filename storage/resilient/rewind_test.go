@@ -2,6 +2,7 @@ package resilient
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -123,8 +124,10 @@ func TestOldSnapshotBeginsNewEpoch(t *testing.T) {
 		page, _ := snapshot.ReadLog(t.Context(), "a", storage.LogQuery{})
 		before := page.State.Epoch
 		r.mu.Lock()
+		var reader storage.Cursor
 		for _, e := range r.journal.chains[logOf("a")].entries { // as if it had been so from the start
 			e.result.Cursor.Epoch = before
+			reader = e.result.Cursor
 		}
 		r.mu.Unlock()
 		r.f.swap(snapshot)
@@ -133,6 +136,13 @@ func TestOldSnapshotBeginsNewEpoch(t *testing.T) {
 		page, _ = snapshot.ReadLog(t.Context(), "a", storage.LogQuery{})
 		if page.State.Epoch == before {
 			t.Fatal("the epoch has not changed")
+		}
+		// Whoever has all of the old one gets nothing of it again, unless he is told.
+		r.trip()
+		r.f.setReads(fails)
+		page = r.read("a", storage.LogQuery{After: &reader})
+		if got := idsOfEntries(page); !page.Gap && slices.Contains(got, "4") {
+			t.Fatalf("page has %v, and no gap is told", got)
 		}
 	})
 }
@@ -192,5 +202,76 @@ func TestSweepBeginsAnotherProducer(t *testing.T) {
 		}
 		r.put("a", "2")
 		r.want("a", "1", "2")
+	})
+}
+
+// Of several entries whose ids another node has stored before, each is known to be its:
+// else whoever has that node's would be taken to have what stands before them here.
+func TestDuplicatesOfAnotherNodeInARow(t *testing.T) {
+	epoch := storage.NewEpoch()
+	at := func(micros int64) storage.Result {
+		return storage.Result{Duplicate: true, Cursor: storage.Cursor{Epoch: epoch, Pos: storage.Position{Micros: micros}}}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.end()
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		c := r.journal.chain(logOf("a"))
+		confirm := func(n uint64, micros int64) *entry {
+			e := &entry{chain: c, unsure: true, link: storage.Link{Producer: 1, Number: n}}
+			c.entries = append(c.entries, e)
+			r.journal.confirm(e, at(micros), time.Now())
+			return e
+		}
+		own, first, second, last := confirm(1, 100), confirm(2, 7), confirm(3, 8), confirm(4, 101)
+		if own.foreign || last.foreign || !first.foreign || !second.foreign {
+			t.Fatalf("another's: %v %v %v %v", own.foreign, first.foreign, second.foreign, last.foreign)
+		}
+	})
+}
+
+// The write by which an audit tells whether a collection has lost something may be there
+// again although the audit had no answer: that it is says nothing of the others.
+func TestAuditWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.end()
+		for _, id := range []string{"1", "2", "3"} {
+			r.apply(&storage.Put{Collection: "c", ID: id, Body: []byte(`{}`)})
+		}
+		r.f.wipe()
+		lost := false
+		r.f.setFunc(func([]storage.Op) fault {
+			if lost {
+				return none
+			}
+			lost = true
+			return loses
+		})
+		r.auditEverything()
+		settle()
+		for _, id := range []string{"1", "2", "3"} {
+			if _, err := r.f.Get(t.Context(), "c", id); err != nil {
+				t.Errorf("document %s: %v", id, err)
+			}
+		}
+	})
+}
+
+// A collection in which everything ends by itself is found to have lost it, too.
+func TestAuditOfWhatEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.end()
+		r.apply(&storage.Put{Collection: "c", ID: "1", Body: []byte(`{}`), TTL: time.Hour})
+		r.apply(&storage.Put{Collection: "c", ID: "2", Body: []byte(`{}`), TTL: time.Second})
+		settle()
+		r.f.wipe()
+		r.auditEverything()
+		settle()
+		if _, err := r.f.Get(t.Context(), "c", "1"); err != nil {
+			t.Error(err)
+		}
 	})
 }

@@ -41,8 +41,8 @@ func (j *Journaled) ResetCircuitBreaker() {
 	}
 }
 
-// UsingFallback reports whether a breaker is not closed or an entry is not stored
-// AckAfter after it was accepted.
+// UsingFallback reports whether a breaker is not closed, or an entry is not stored
+// that was acknowledged or, AckAfter ago, accepted.
 func (j *Journaled) UsingFallback() bool {
 	for _, l := range j.lanes {
 		if l.breaker.State() != breaker.Closed {
@@ -51,12 +51,13 @@ func (j *Journaled) UsingFallback() bool {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	return j.late(time.Now())
+	return j.behind(time.Now())
 }
 
-// late reports whether an entry waits for longer than AckAfter; mu is held.
-func (j *Journaled) late(now time.Time) bool {
-	return slices.ContainsFunc(j.lanes, func(l *lane) bool {
+// behind reports whether an entry waits that was acknowledged, or for longer than
+// AckAfter; mu is held.
+func (j *Journaled) behind(now time.Time) bool {
+	return j.journal.waiting > 0 || slices.ContainsFunc(j.lanes, func(l *lane) bool {
 		e := l.pending.front
 		return e != nil && now.Sub(e.at) >= j.cfg.AckAfter
 	})
@@ -71,10 +72,10 @@ func (j *Journaled) Status() Status {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	waiting := j.journal.waiting
-	if late := j.late(time.Now()); late || reasons != nil && waiting > 0 {
+	if j.behind(time.Now()) {
 		n := waiting
-		for _, l := range j.lanes {
-			if waiting == 0 {
+		if n == 0 { // nobody has been told of them yet
+			for _, l := range j.lanes {
 				n += l.pending.count
 			}
 		}

@@ -77,3 +77,23 @@ func newFaultyFor(t *testing.T) *faulty {
 	t.Cleanup(func() { _ = f.Close() })
 	return f
 }
+
+// While an acknowledged event waits the storage is degraded, whatever the breaker is.
+func TestDegradedUntilAllIsStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		defer r.end()
+		r.trip()
+		r.f.set(hangs)
+		r.put("a", "1")
+		r.b.Reset()
+		if s := r.Status(); !s.Degraded || s.Pending != 1 || !slices.Equal(s.Reasons, []string{"1 event waits to be stored"}) || !r.UsingFallback() {
+			t.Errorf("closed, and an event waits: %+v, %v", s, r.UsingFallback())
+		}
+		r.f.set(none)
+		settle()
+		if s := r.Status(); s.Degraded || s.Pending != 0 || r.UsingFallback() {
+			t.Errorf("it is stored: %+v, %v", s, r.UsingFallback())
+		}
+	})
+}

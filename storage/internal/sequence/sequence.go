@@ -253,6 +253,9 @@ func (b *Batch) byLink(index Index, l storage.Link) storage.LogEntry {
 // Group sorts appends by log, keeping their order within each. Places that are
 // nil are left out.
 func Group(appends []*storage.Append) []Grouped {
+	if len(appends) == 1 && appends[0] != nil { // as most are
+		return []Grouped{{Log: appends[0].Log, Appends: appends, Places: []int{0}}}
+	}
 	var groups []Grouped
 	at := make(map[string]int, 1)
 	for i, a := range appends {

@@ -2,6 +2,7 @@ package matrix
 
 import (
 	"testing"
+	"time"
 
 	"github.com/actionflows/lifeline/internal/faultmatrix"
 )
@@ -27,5 +28,5 @@ func TestControls(t *testing.T) {
 
 // Runs for as long as LIFELINE_SOAK says; without it, not at all.
 func TestSoak(t *testing.T) {
-	faultmatrix.Soak(t, faultmatrix.Subject{})
+	faultmatrix.Soak(t, faultmatrix.Subject{Kills: 200, LongestAck: 2 * time.Second})
 }
