@@ -109,6 +109,7 @@ func keyDir(t *testing.T) string {
 // sendKeys sends each key in each way to each route and to paths beside them.
 func (s *server) sendKeys(t *testing.T, see func(answer)) {
 	t.Helper()
+	const foreign = "https://evil.example"
 	routes := walk(t, "s:1")
 	for _, path := range []string{
 		"/mistyped", "/rewritten", "/checked", "/proxied", "/away", "/fails", "/lifeline", "/lifeline/", "/lifeline/none",
@@ -130,20 +131,27 @@ func (s *server) sendKeys(t *testing.T, see func(answer)) {
 			}
 			see(s.do(r.method, path, r.body, asJSON))
 			see(s.do(r.method, path+"&"+inQuery, r.body, asJSON))
-			see(s.do(r.method, path, r.body, asJSON, "Origin: https://evil.example"))
+			see(s.do(r.method, path, r.body, asJSON, "Origin: "+foreign))
 			see(s.do(r.method, r.path, r.body, asJSON, "Authorization: Bearer "+key))
 			see(s.do(r.method, r.path, r.body, asJSON, "Sec-WebSocket-Protocol: lifeline.v1, "+protocol))
 			see(s.do(r.method, r.path, r.body, asJSON, "Referer: "+s.url+"/page?"+inQuery))
 		}
-		for _, origin := range []string{"", s.url, "https://evil.example"} {
+		for _, origin := range []string{"", s.url, foreign} {
 			h := http.Header{}
 			if origin != "" {
 				h.Set("Origin", origin)
 			}
-			if c, err := s.tryDial(h, "lifeline.v1", protocol); err == nil {
-				c.send(t, `{"type":"nonsense"}`)
-				c.conn.Close()
+			c, err := s.tryDial(h, "lifeline.v1", protocol)
+			if err != nil {
+				continue
 			}
+			if key == wrongOne || origin == foreign {
+				ended(t, "a refused WebSocket", c.closed)
+				continue
+			}
+			c.send(t, `{"type":"nonsense"}`)
+			c.frame(t, "error")
+			_ = c.conn.Close()
 		}
 	}
 }

@@ -144,6 +144,7 @@ var (
 	wrongKey = refused{401, "authentication required", "the API key is not valid", true, 4401}
 	readOnly = refused{403, "forbidden", "anonymous clients may read, not write", false, 4403}
 	othersIs = refused{403, "forbidden", "this session belongs to another user", false, 4403}
+	noStatus = refused{403, "forbidden", noOverviewMessage, false, 0}
 	noAdmin  = refused{403, "forbidden", "only an authenticated user whom the site names for this may do it", false, 0}
 )
 
@@ -191,7 +192,14 @@ func (s *server) walkRefused(t *testing.T, command string, read, write refused, 
 		a := s.do(http.MethodPost, "/api/health/circuit-breakers/disk/"+operation, `{"state":"forced-open","for":"forever"}`, append(headers, asJSON)...)
 		want.check(t, operation, a, false)
 	}
-	for _, path := range []string{"/lifeline/", "/lifeline/page.js", "/lifeline/client.js"} { // tell nothing of events
+	for _, path := range []string{statusPath, statusStream} {
+		want := read
+		if read == (refused{}) {
+			want = noStatus // for those who read all sessions only
+		}
+		want.check(t, path, s.do(http.MethodGet, path, "", headers...), false)
+	}
+	for _, path := range []string{"/lifeline/", "/lifeline/app.js", "/lifeline/client.js"} { // tell nothing of events
 		if a := s.get(path, headers...); a.status != http.StatusOK {
 			t.Errorf("%s: %d", path, a.status)
 		}

@@ -28,9 +28,14 @@ const breakersPath = "/lifeline/breakers"
 // Routes implements caddy.AdminRouter.
 func (a *adminAPI) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
+		{Pattern: hubsPath, Handler: caddy.AdminHandlerFunc(a.serveHubs)},
+		{Pattern: hubsPath + "/", Handler: caddy.AdminHandlerFunc(a.serveHub)},
 		{Pattern: breakersPath, Handler: caddy.AdminHandlerFunc(a.serveBreakers)},
 		{Pattern: breakersPath + "/", Handler: caddy.AdminHandlerFunc(a.serveBreaker)},
-		{Pattern: watchersPath, Handler: caddy.AdminHandlerFunc(a.serveWatcher)},
+		{Pattern: statusPath + "/", Handler: caddy.AdminHandlerFunc(a.serveStatus)},
+		{Pattern: healthPath, Handler: caddy.AdminHandlerFunc(a.serveHealth)},
+		{Pattern: watchersPath, Handler: caddy.AdminHandlerFunc(a.serveWatchers)},
+		{Pattern: watchersPath + "/", Handler: caddy.AdminHandlerFunc(a.serveWatcher)},
 	}
 }
 
@@ -50,11 +55,9 @@ func (a *adminAPI) serveBreakers(w http.ResponseWriter, r *http.Request) error {
 // /lifeline/breakers/{hub}/{breaker}/{operation}.
 func (a *adminAPI) serveBreaker(w http.ResponseWriter, r *http.Request) error {
 	parts := strings.Split(strings.TrimPrefix(r.URL.Path, breakersPath+"/"), "/")
-	hubs := runningHubs()
-	rt := hubs[parts[0]]
-	if rt == nil {
-		known := strings.Join(slices.Sorted(maps.Keys(hubs)), ", ")
-		return apiError(http.StatusNotFound, "unknown hub %q; running hubs: %s", parts[0], known)
+	rt, err := runningHub(parts[0])
+	if err != nil {
+		return err
 	}
 	switch {
 	case len(parts) == 1 && r.Method == http.MethodGet:
@@ -83,6 +86,16 @@ func runningHubs() map[string]*runtime {
 	})
 	maps.DeleteFunc(hubs, func(_ string, rt *runtime) bool { return rt.running() == nil })
 	return hubs
+}
+
+// runningHub answers the hub of a name; an error is a 404 that names those that run.
+func runningHub(name string) (*runtime, error) {
+	hubs := runningHubs()
+	if rt := hubs[name]; rt != nil {
+		return rt, nil
+	}
+	known := strings.Join(slices.Sorted(maps.Keys(hubs)), ", ")
+	return nil, apiError(http.StatusNotFound, "unknown hub %q; running hubs: %s", name, known)
 }
 
 func nonNil(stats []breaker.Stats) []breaker.Stats {

@@ -12,16 +12,16 @@ import (
 // Breaker is the setting of the circuit breaker; zero values are the defaults of
 // package breaker.
 type Breaker struct {
-	// No breaker and no journal: storage is used as it is.
+	// No breaker and no journal: storage is used as it is. Default: both are on.
 	Off bool `json:"off,omitempty"`
 	// Consecutive failures that open it. Default: 5.
 	FailureThreshold int `json:"failure_threshold,omitempty"`
 	// The longest time open before a call tries the storage again. Default: 30s.
 	ResetTimeout caddy.Duration `json:"reset_timeout,omitempty"`
-	// Each trip in a row multiplies the reset timeout by the factor, up to the
-	// greatest timeout. Defaults: 1 and 10m.
-	BackoffFactor float64        `json:"backoff_factor,omitempty"`
-	BackoffMax    caddy.Duration `json:"backoff_max,omitempty"`
+	// Each trip in a row multiplies the reset timeout by this factor. Default: 1.
+	BackoffFactor float64 `json:"backoff_factor,omitempty"`
+	// Up to which the reset timeout grows. Default: 10m.
+	BackoffMax caddy.Duration `json:"backoff_max,omitempty"`
 	// Calls at once while half-open. Default: 1.
 	Probes int `json:"probes,omitempty"`
 	// Successes that close it. Default: 1.

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 
 	"github.com/actionflows/lifeline/breaker"
+	"github.com/actionflows/lifeline/events"
 )
 
 // maxOperation is how long the body of an operation may be, in bytes, and maxCause
@@ -37,8 +38,8 @@ func (rt *runtime) operate(name, operation string, body io.Reader) (any, error) 
 	if err != nil {
 		return nil, err
 	}
-	if operation == "reset" && len(chosen) == len(rt.breakers) {
-		rt.storage.ResetCircuitBreaker() // more than each breaker's own Reset
+	if operation == "reset" && len(chosen) == len(rt.opened().breakers) {
+		rt.opened().storage.ResetCircuitBreaker() // more than each breaker's own Reset
 	} else {
 		for _, b := range chosen {
 			act(b)
@@ -57,7 +58,7 @@ func (rt *runtime) operate(name, operation string, body io.Reader) (any, error) 
 // chooseBreakers answers the breaker of that name, or all when it is that of the
 // storage.
 func (rt *runtime) chooseBreakers(name string) ([]*breaker.Breaker, error) {
-	all := rt.breakers // set before the hub, and never again
+	all, driver := rt.opened().breakers, rt.opened().by.info.Driver
 	if len(all) == 0 {
 		return nil, apiError(http.StatusConflict, "hub %s has no breaker: it is off, or its storage needs none", rt.name)
 	}
@@ -68,12 +69,12 @@ func (rt *runtime) chooseBreakers(name string) ([]*breaker.Breaker, error) {
 	if i := slices.Index(names, name); i >= 0 {
 		return all[i : i+1], nil
 	}
-	if len(all) > 1 && name == rt.driver {
+	if len(all) > 1 && name == driver {
 		return all, nil
 	}
 	known := strings.Join(names, ", ")
 	if len(all) > 1 {
-		known += fmt.Sprintf(", and %s for all of them", rt.driver)
+		known += fmt.Sprintf(", and %s for all of them", driver)
 	}
 	return nil, apiError(http.StatusNotFound, "hub %s has no breaker %q; it has: %s", rt.name, name, known)
 }
@@ -158,10 +159,10 @@ const breakerPath = "/api/health/circuit-breakers/"
 func (h *Handler) serveBreakerAdmin(w http.ResponseWriter, r *http.Request) bool {
 	rest, ok := strings.CutPrefix(r.URL.Path, breakerPath)
 	name, operation, found := strings.Cut(rest, "/")
-	if !ok || !found || len(h.BreakerAdmin) == 0 {
+	if !ok || !found || len(h.BreakerAdmin) == 0 || !h.site.Groups.Has(events.GroupHealth) {
 		return false
 	}
-	user, admitted := h.site.AdmitUser(w, r, http.MethodPost, h.isBreakerAdmin)
+	user, admitted := h.site.AdmitOperator(w, r, http.MethodPost)
 	if !admitted {
 		return true
 	}

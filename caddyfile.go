@@ -47,8 +47,10 @@ import (
 //	        max_wait       <duration>
 //	        depth          <levels>
 //	        retry          <attempts> <initial>
+//	        poll           [<duration>]
 //	        absolute_paths off
 //	    }
+//	    watch_root <dir...>
 //	    max_connections   <number>
 //	    max_per_ip        <number>
 //	    max_subscriptions <number>
@@ -60,6 +62,7 @@ import (
 //	    max_sessions      <number>
 //	    max_logs          <number>
 //	    lifecycle_broadcast off
+//	    reload_close_delay <duration>
 //	}
 func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	app := &App{Hubs: make(map[string]*Hub)}
@@ -84,65 +87,31 @@ func parseGlobal(d *caddyfile.Dispenser, existing any) (any, error) {
 	}
 	h := &Hub{DefinedAt: defined}
 	app.Hubs[name] = h
-	if err := parseHub(d, h); err != nil {
+	if err := block(d, "lifeline", h, hubOptions, "watch", "watch_root"); err != nil {
 		return nil, err
 	}
 	return httpcaddyfile.App{Name: "lifeline", Value: caddyconfig.JSON(app, nil)}, nil
 }
 
-// once refuses a scalar option that is given twice.
-type once map[string]int
-
-func (o once) check(d *caddyfile.Dispenser) error {
-	if line, twice := o[d.Val()]; twice {
-		return d.Errf("%s is set on line %d already", d.Val(), line)
-	}
-	o[d.Val()] = d.Line()
-	return nil
-}
-
-func parseHub(d *caddyfile.Dispenser, h *Hub) error {
-	seen := make(once)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		option := d.Val()
-		if option == "watch" {
-			w, err := parseWatch(d)
-			if err != nil {
-				return err
-			}
-			h.Watches = append(h.Watches, w)
-			continue
-		}
-		if err := seen.check(d); err != nil {
-			return err
-		}
-		parse, ok := hubOptions[option]
-		if !ok {
-			return d.Errf("unknown option %q of lifeline", option)
-		}
-		if err := parse(d, h); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// hubOptions are the options of a hub that may stand once.
-var hubOptions = map[string]func(*caddyfile.Dispenser, *Hub) error{
-	"storage":           parseStorage,
-	"history":           parseHistory,
-	"journal":           parseJournal,
-	"breaker":           parseBreaker,
-	"max_connections":   func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxConnections) },
-	"max_per_ip":        func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxPerIP) },
-	"max_subscriptions": func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxSubscriptions) },
-	"max_message":       func(d *caddyfile.Dispenser, h *Hub) error { return parseSize(d, &h.MaxMessage) },
-	"message_rate":      func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MessageRate) },
-	"max_queue":         parseQueue,
-	"max_replays":       func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxReplays) },
-	"max_polls":         func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxPolls) },
-	"max_sessions":      func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxSessions) },
-	"max_logs":          func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxLogs) },
+// hubOptions are the options of a hub.
+var hubOptions = options[Hub]{
+	"storage":            parseStorage,
+	"history":            parseHistory,
+	"journal":            parseJournal,
+	"breaker":            parseBreaker,
+	"watch":              parseWatch,
+	"watch_root":         func(d *caddyfile.Dispenser, h *Hub) error { return parseList(d, &h.WatchRoots) },
+	"max_connections":    func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxConnections) },
+	"max_per_ip":         func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxPerIP) },
+	"max_subscriptions":  func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxSubscriptions) },
+	"max_message":        func(d *caddyfile.Dispenser, h *Hub) error { return parseSize(d, &h.MaxMessage) },
+	"message_rate":       func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MessageRate) },
+	"max_queue":          parseQueue,
+	"max_replays":        func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxReplays) },
+	"max_polls":          func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxPolls) },
+	"max_sessions":       func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxSessions) },
+	"max_logs":           func(d *caddyfile.Dispenser, h *Hub) error { return parseCount(d, &h.MaxLogs) },
+	"reload_close_delay": func(d *caddyfile.Dispenser, h *Hub) error { return parseDuration(d, &h.ReloadCloseDelay) },
 	"lifecycle_broadcast": func(d *caddyfile.Dispenser, h *Hub) error {
 		h.LifecycleBroadcastOff = true
 		return parseOff(d)
@@ -150,15 +119,16 @@ var hubOptions = map[string]func(*caddyfile.Dispenser, *Hub) error{
 }
 
 func parseStorage(d *caddyfile.Dispenser, h *Hub) error {
-	if !d.NextArg() {
-		return d.ArgErr()
-	}
 	const namespace = "lifeline.storage"
-	driver := d.Val()
-	var known []string
-	for _, m := range caddy.GetModules(namespace) {
-		known = append(known, m.ID.Name())
+	modules := caddy.GetModules(namespace)
+	known := make([]string, len(modules))
+	for i, m := range modules {
+		known[i] = m.ID.Name()
 	}
+	if !d.NextArg() {
+		return d.Errf("storage takes one of: %s", strings.Join(known, ", "))
+	}
+	driver := d.Val()
 	if _, err := caddy.GetModule(namespace + "." + driver); err != nil {
 		return d.Errf("unknown storage %q; known: %s", driver, strings.Join(known, ", "))
 	}
@@ -195,65 +165,4 @@ func parseQueue(d *caddyfile.Dispenser, h *Hub) error {
 	}
 	h.MaxQueueFrames, err = count(d, "max_queue", args[1])
 	return err
-}
-
-func parseWatch(d *caddyfile.Dispenser) (*Watch, error) {
-	w := new(Watch)
-	if !d.Args(&w.Session, &w.Dir) || d.NextArg() {
-		return nil, d.Errf("watch takes a session and a directory")
-	}
-	seen := make(once)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		option := d.Val()
-		if option == "ignore" {
-			globs := d.RemainingArgs()
-			if len(globs) == 0 {
-				return nil, d.ArgErr()
-			}
-			w.Ignore = append(w.Ignore, globs...)
-			continue
-		}
-		if err := seen.check(d); err != nil {
-			return nil, err
-		}
-		parse, ok := watchOptions[option]
-		if !ok {
-			return nil, d.Errf("unknown option %q of watch", option)
-		}
-		if err := parse(d, w); err != nil {
-			return nil, err
-		}
-	}
-	return w, nil
-}
-
-// watchOptions are the options of a watch that may stand once.
-var watchOptions = map[string]func(*caddyfile.Dispenser, *Watch) error{
-	"ignore_default": func(d *caddyfile.Dispenser, w *Watch) error {
-		w.IgnoreDefaultOff = true
-		return parseOff(d)
-	},
-	"absolute_paths": func(d *caddyfile.Dispenser, w *Watch) error {
-		w.AbsolutePathsOff = true
-		return parseOff(d)
-	},
-	"debounce": func(d *caddyfile.Dispenser, w *Watch) error { return parseDuration(d, &w.Debounce) },
-	"max_wait": func(d *caddyfile.Dispenser, w *Watch) error { return parseDuration(d, &w.MaxWait) },
-	"depth": func(d *caddyfile.Dispenser, w *Watch) error {
-		w.Depth = new(int)
-		return parseNatural(d, w.Depth)
-	},
-	"retry": func(d *caddyfile.Dispenser, w *Watch) error {
-		var attempts, initial string
-		if !d.Args(&attempts, &initial) || d.NextArg() {
-			return d.Errf("retry takes a number of attempts and the first delay")
-		}
-		n, err := natural(d, "retry", attempts)
-		if err != nil {
-			return err
-		}
-		w.RetryAttempts = &n
-		w.RetryInitial, err = duration(d, "retry", initial)
-		return err
-	},
 }

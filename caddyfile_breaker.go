@@ -30,26 +30,20 @@ func parseBreaker(d *caddyfile.Dispenser, h *Hub) error {
 			return d.Errf("breaker takes off or a block, not %q", d.Val())
 		}
 		b.Off = true
-		return noMore(d)
+		return noMore(d, "breaker off")
 	}
-	seen := make(once)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if err := seen.check(d); err != nil {
-			return err
-		}
-		parse, ok := breakerOptions[d.Val()]
-		if !ok {
-			return d.Errf("unknown option %q of breaker", d.Val())
-		}
-		if err := parse(d, b); err != nil {
-			return err
-		}
+	head := *d // errors about the whole name its line
+	if err := block(d, "breaker", b, breakerOptions); err != nil {
+		return err
+	}
+	if err := b.check("breaker"); err != nil {
+		return head.Errf("%v", err)
 	}
 	return nil
 }
 
-// breakerOptions are the options of breaker; each may stand once.
-var breakerOptions = map[string]func(*caddyfile.Dispenser, *Breaker) error{
+// breakerOptions are the options of breaker.
+var breakerOptions = options[Breaker]{
 	"failure_threshold": func(d *caddyfile.Dispenser, b *Breaker) error { return parseCount(d, &b.FailureThreshold) },
 	"reset_timeout":     func(d *caddyfile.Dispenser, b *Breaker) error { return parseDuration(d, &b.ResetTimeout) },
 	"backoff":           parseBackoff,
@@ -57,12 +51,9 @@ var breakerOptions = map[string]func(*caddyfile.Dispenser, *Breaker) error{
 	"probe_successes":   func(d *caddyfile.Dispenser, b *Breaker) error { return parseCount(d, &b.ProbeSuccesses) },
 	"probe_timeout":     func(d *caddyfile.Dispenser, b *Breaker) error { return parseDuration(d, &b.ProbeTimeout) },
 	"probe_every":       func(d *caddyfile.Dispenser, b *Breaker) error { return parseDuration(d, &b.ProbeEvery) },
-	"adaptive": func(d *caddyfile.Dispenser, b *Breaker) error {
-		b.Adaptive = true
-		return noMore(d)
-	},
-	"rate": parseRate,
-	"slow": parseSlow,
+	"adaptive":          func(d *caddyfile.Dispenser, b *Breaker) error { return parseFlag(d, &b.Adaptive) },
+	"rate":              parseRate,
+	"slow":              parseSlow,
 }
 
 func parseBackoff(d *caddyfile.Dispenser, b *Breaker) error {

@@ -15,8 +15,10 @@ func parseJournal(d *caddyfile.Dispenser, h *Hub) error {
 	h.Journal = new(Journal)
 	j := h.Journal
 	if d.NextArg() {
-		j.Dir = d.Val()
-		if err := noMore(d); err != nil {
+		if j.Dir = d.Val(); j.Dir == "" {
+			return d.Errf("journal: an empty directory")
+		}
+		if err := noMore(d, "journal"); err != nil {
 			return err
 		}
 	}
@@ -27,8 +29,11 @@ func parseJournal(d *caddyfile.Dispenser, h *Hub) error {
 		}
 		return nil
 	}
-	return block(d, "journal", map[string]func() error{
-		"max_size": func() error { return parseSize(d, &j.MaxSize) },
-		"retain":   func() error { return parseDuration(d, &j.Retain) },
-	})
+	return block(d, "journal", j, journalOptions)
+}
+
+// journalOptions are the options of journal.
+var journalOptions = options[Journal]{
+	"max_size": func(d *caddyfile.Dispenser, j *Journal) error { return parseSize(d, &j.MaxSize) },
+	"retain":   func(d *caddyfile.Dispenser, j *Journal) error { return parseDuration(d, &j.Retain) },
 }

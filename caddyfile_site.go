@@ -1,12 +1,16 @@
 package lifeline
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/actionflows/lifeline/events"
 )
 
 // parseDirective reads the directive of a site. Syntax:
@@ -16,6 +20,7 @@ import (
 //	    user      <placeholder>
 //	    anonymous read [write]
 //	    origins   <origin...>
+//	    routes    <events ws sessions commands records health client...>
 //	    poll_rate <n> <interval>
 //	    compression
 //	    breaker_admin <user...>
@@ -23,7 +28,21 @@ import (
 //	}
 func parseDirective(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h := new(Handler)
-	return h, h.UnmarshalCaddyfile(helper.Dispenser)
+	named := *helper.Dispenser
+	if err := h.UnmarshalCaddyfile(helper.Dispenser); err != nil {
+		return nil, err
+	}
+	app := new(App)
+	if global, ok := helper.Option("lifeline").(httpcaddyfile.App); ok {
+		if err := caddy.StrictUnmarshalJSON(global.Value, app); err != nil {
+			return nil, helper.Errf("the global option lifeline: %v", err)
+		}
+	}
+	if h.Hub != "" && h.Hub != DefaultHub && app.Hubs[h.Hub] == nil {
+		named.Next()
+		return nil, named.Errf("%v", unknownHub(h.Hub, slices.Collect(maps.Keys(app.Hubs))))
+	}
+	return h, nil
 }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler.
@@ -34,65 +53,60 @@ func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 		if !hubName.MatchString(h.Hub) {
 			return d.Errf("hub name %q: use 1 to 32 characters of a-z, 0-9, _ and -", h.Hub)
 		}
-		if err := noMore(d); err != nil {
+		if err := noMore(d, "lifeline"); err != nil {
 			return err
 		}
 	}
-	seen := make(once)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if err := h.parseOption(d, seen); err != nil {
-			return err
-		}
-	}
-	return nil
+	return block(d, "lifeline", h, siteOptions, "api_key", "origins", "breaker_admin")
 }
 
-func (h *Handler) parseOption(d *caddyfile.Dispenser, seen once) error {
-	switch option := d.Val(); option {
-	case "api_key":
-		return parseList(d, &h.APIKeys)
-	case "origins":
-		return parseList(d, &h.Origins)
-	case "breaker_admin":
-		return parseList(d, &h.BreakerAdmin)
-	}
-	if err := seen.check(d); err != nil {
-		return err
-	}
-	switch option := d.Val(); option {
-	case "user":
-		var err error
-		_, h.User, err = oneArg(d)
-		return err
-	case "anonymous":
-		return h.parseAnonymous(d)
-	case "poll_rate":
-		return h.parsePollRate(d)
-	case "compression":
-		h.Compression = true
-		return noMore(d)
-	case "dashboard":
-		h.Dashboard = true
-		return noMore(d)
-	default:
-		return d.Errf("unknown option %q of lifeline", option)
-	}
+// siteOptions are the options of a site.
+var siteOptions = options[Handler]{
+	"api_key":       parseKeys,
+	"user":          parseUser,
+	"anonymous":     parseAnonymous,
+	"origins":       parseOrigins,
+	"routes":        parseRoutes,
+	"poll_rate":     parsePollRate,
+	"compression":   func(d *caddyfile.Dispenser, h *Handler) error { return parseFlag(d, &h.Compression) },
+	"breaker_admin": func(d *caddyfile.Dispenser, h *Handler) error { return parseList(d, &h.BreakerAdmin) },
+	"dashboard":     func(d *caddyfile.Dispenser, h *Handler) error { return parseFlag(d, &h.Dashboard) },
 }
 
-func parseList(d *caddyfile.Dispenser, list *[]string) error {
+// parseKeys appends API keys. No error quotes one.
+func parseKeys(d *caddyfile.Dispenser, h *Handler) error {
+	return parseAccess(d, &h.APIKeys, func(keys []string) events.Access { return events.Access{Keys: keys} })
+}
+
+func parseOrigins(d *caddyfile.Dispenser, h *Handler) error {
+	return parseAccess(d, &h.Origins, func(origins []string) events.Access { return events.Access{Origins: origins} })
+}
+
+// parseAccess appends values to a list and has the site check them.
+func parseAccess(d *caddyfile.Dispenser, list *[]string, access func(values []string) events.Access) error {
 	option := d.Val()
-	values := d.RemainingArgs()
-	if len(values) == 0 {
-		return d.Errf("%s takes at least one value", option)
+	before := len(*list)
+	if err := parseList(d, list); err != nil {
+		return err
 	}
-	if slices.Contains(values, "") {
-		return d.Errf("%s: an empty value", option)
+	site := events.Site{Access: access((*list)[before:])}
+	if err := site.Provision(); err != nil {
+		return d.Errf("%s: %v", option, err)
 	}
-	*list = append(*list, values...)
 	return nil
 }
 
-func (h *Handler) parseAnonymous(d *caddyfile.Dispenser) error {
+func parseUser(d *caddyfile.Dispenser, h *Handler) error {
+	if err := parseText(d, &h.User); err != nil {
+		return err
+	}
+	if err := checkUser(h.User); err != nil {
+		return d.Errf("%v", err)
+	}
+	return nil
+}
+
+func parseAnonymous(d *caddyfile.Dispenser, h *Handler) error {
 	args := strings.Join(d.RemainingArgs(), " ")
 	switch args {
 	case "read write":
@@ -105,7 +119,18 @@ func (h *Handler) parseAnonymous(d *caddyfile.Dispenser) error {
 	return d.Errf("anonymous takes read or read write, not %q", args)
 }
 
-func (h *Handler) parsePollRate(d *caddyfile.Dispenser) error {
+// parseRoutes reads which routes are on.
+func parseRoutes(d *caddyfile.Dispenser, h *Handler) error {
+	if err := parseList(d, &h.Routes); err != nil {
+		return err
+	}
+	if _, err := events.ParseGroups(h.Routes); err != nil {
+		return d.Errf("%v", err)
+	}
+	return nil
+}
+
+func parsePollRate(d *caddyfile.Dispenser, h *Handler) error {
 	var n, interval string
 	if !d.Args(&n, &interval) || d.NextArg() {
 		return d.Errf("poll_rate takes a number and an interval")

@@ -1,52 +1,44 @@
 package lifeline
 
 import (
+	"slices"
+	"strings"
+
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 )
-
-// block reads the options of what is named by of, each of which may stand once.
-func block(d *caddyfile.Dispenser, of string, options map[string]func() error) error {
-	seen := make(once)
-	for nesting := d.Nesting(); d.NextBlock(nesting); {
-		if err := seen.check(d); err != nil {
-			return err
-		}
-		parse, ok := options[d.Val()]
-		if !ok {
-			return d.Errf("unknown option %q of %s", d.Val(), of)
-		}
-		if err := parse(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler.
 func (s *DiskStorage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the driver's name
 	if d.NextArg() {
-		if s.Dir = d.Val(); s.Dir == "off" {
+		switch s.Dir = d.Val(); s.Dir {
+		case "":
+			return d.Errf("storage disk: an empty directory")
+		case "off":
 			return d.Errf("storage disk cannot be off; a directory of that name is ./off")
 		}
-		if err := noMore(d); err != nil {
+		if err := noMore(d, "storage disk"); err != nil {
 			return err
 		}
 	}
-	return block(d, "storage disk", map[string]func() error{
-		"max_size": func() error { return parseSize(d, &s.MaxSize) },
-	})
+	return block(d, "storage disk", s, diskOptions)
+}
+
+var diskOptions = options[DiskStorage]{
+	"max_size": func(d *caddyfile.Dispenser, s *DiskStorage) error { return parseSize(d, &s.MaxSize) },
 }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler.
 func (s *MemoryStorage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	d.Next() // the driver's name
-	if err := noMore(d); err != nil {
+	if err := noMore(d, "storage memory"); err != nil {
 		return err
 	}
-	return block(d, "storage memory", map[string]func() error{
-		"max_size": func() error { return parseSize(d, &s.MaxSize) },
-	})
+	return block(d, "storage memory", s, memoryOptions)
+}
+
+var memoryOptions = options[MemoryStorage]{
+	"max_size": func(d *caddyfile.Dispenser, s *MemoryStorage) error { return parseSize(d, &s.MaxSize) },
 }
 
 // UnmarshalCaddyfile implements caddyfile.Unmarshaler.
@@ -55,63 +47,79 @@ func (s *RedisStorage) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if !d.NextArg() {
 		return d.Errf("storage redis takes a URL such as redis://localhost:6379")
 	}
-	s.URL = d.Val()
-	if err := noMore(d); err != nil {
+	if s.URL = d.Val(); s.URL == "" {
+		return d.Errf("storage redis: an empty URL")
+	}
+	if err := noMore(d, "storage redis"); err != nil {
 		return err
 	}
-	text := func(into *string) func() error {
-		return func() (err error) {
-			_, *into, err = oneArg(d)
-			return err
-		}
-	}
-	sentinelPassword := ""
-	if err := block(d, "storage redis", map[string]func() error{
-		"cluster": func() error {
-			s.Cluster = &RedisCluster{Addresses: d.RemainingArgs()}
-			return nil
-		},
-		"sentinel": func() error {
-			args := d.RemainingArgs()
-			if len(args) < 2 {
-				return d.Errf("sentinel takes the master's name and the Sentinels' addresses")
-			}
-			s.Sentinel = &RedisSentinel{Master: args[0], Addresses: args[1:]}
-			return nil
-		},
-		"username":          text(&s.Username),
-		"password":          text(&s.Password),
-		"sentinel_password": text(&sentinelPassword),
-		"key_prefix":        text(&s.KeyPrefix),
-		"db":                func() error { return parseNatural(d, &s.DB) },
-		"tls":               func() error { return s.parseTLS(d, text) },
-		"timeout":           func() error { return parseDuration(d, &s.Timeout) },
-		"pool":              func() error { return parseCount(d, &s.Pool) },
-	}); err != nil {
+	head := *d // errors about the whole name its line
+	if err := block(d, "storage redis", s, redisOptions); err != nil {
 		return err
 	}
-	if sentinelPassword == "" {
-		return nil
-	}
-	if s.Sentinel == nil {
+	if s.Sentinel != nil && s.Sentinel.Master == "" {
 		return d.Errf("sentinel_password needs the option sentinel")
 	}
-	s.Sentinel.Password = sentinelPassword
+	if s.hasPlaceholder() {
+		return nil // Provision knows the values
+	}
+	if err := s.options().Validate(); err != nil {
+		return head.Errf("storage redis: %v", err)
+	}
 	return nil
 }
 
-// parseTLS reads the block of the option tls.
-func (s *RedisStorage) parseTLS(d *caddyfile.Dispenser, text func(*string) func() error) error {
-	if err := noMore(d); err != nil {
+func (s *RedisStorage) hasPlaceholder() bool {
+	return slices.ContainsFunc(s.texts(), func(t setting) bool { return strings.Contains(*t.value, "{") })
+}
+
+var redisOptions = options[RedisStorage]{
+	"cluster": func(d *caddyfile.Dispenser, s *RedisStorage) (err error) {
+		s.Cluster = new(RedisCluster)
+		s.Cluster.Addresses, err = texts(d)
 		return err
+	},
+	"sentinel": func(d *caddyfile.Dispenser, s *RedisStorage) error {
+		args, err := texts(d)
+		if err == nil && len(args) < 2 {
+			err = d.Errf("sentinel takes the master's name and the Sentinels' addresses")
+		}
+		if err != nil {
+			return err
+		}
+		s.sentinel().Master, s.sentinel().Addresses = args[0], args[1:]
+		return nil
+	},
+	"sentinel_password": func(d *caddyfile.Dispenser, s *RedisStorage) error { return parseText(d, &s.sentinel().Password) },
+	"username":          func(d *caddyfile.Dispenser, s *RedisStorage) error { return parseText(d, &s.Username) },
+	"password":          func(d *caddyfile.Dispenser, s *RedisStorage) error { return parseText(d, &s.Password) },
+	"key_prefix":        func(d *caddyfile.Dispenser, s *RedisStorage) error { return parseText(d, &s.KeyPrefix) },
+	"db":                func(d *caddyfile.Dispenser, s *RedisStorage) error { return parseNatural(d, &s.DB) },
+	"timeout":           func(d *caddyfile.Dispenser, s *RedisStorage) error { return parseDuration(d, &s.Timeout) },
+	"pool":              func(d *caddyfile.Dispenser, s *RedisStorage) error { return parseCount(d, &s.Pool) },
+	"tls": func(d *caddyfile.Dispenser, s *RedisStorage) error {
+		if err := noMore(d, "tls"); err != nil {
+			return err
+		}
+		s.TLS = new(RedisTLS)
+		return block(d, "storage redis, tls", s.TLS, tlsOptions)
+	},
+}
+
+var tlsOptions = options[RedisTLS]{
+	"ca":          func(d *caddyfile.Dispenser, t *RedisTLS) error { return parseText(d, &t.CA) },
+	"cert":        func(d *caddyfile.Dispenser, t *RedisTLS) error { return parseText(d, &t.Cert) },
+	"key":         func(d *caddyfile.Dispenser, t *RedisTLS) error { return parseText(d, &t.Key) },
+	"server_name": func(d *caddyfile.Dispenser, t *RedisTLS) error { return parseText(d, &t.ServerName) },
+}
+
+// sentinel is the setting of the option sentinel, which sentinel_password may
+// precede.
+func (s *RedisStorage) sentinel() *RedisSentinel {
+	if s.Sentinel == nil {
+		s.Sentinel = new(RedisSentinel)
 	}
-	s.TLS = new(RedisTLS)
-	return block(d, "storage redis, tls", map[string]func() error{
-		"ca":          text(&s.TLS.CA),
-		"cert":        text(&s.TLS.Cert),
-		"key":         text(&s.TLS.Key),
-		"server_name": text(&s.TLS.ServerName),
-	})
+	return s.Sentinel
 }
 
 // Interface guards.

@@ -97,14 +97,19 @@ func (s *server) tryDial(header http.Header, protocols ...string) (*socket, erro
 	if err != nil {
 		return nil, err
 	}
+	return s.newSocket(conn, early), nil
+}
+
+// newSocket reads a WebSocket that is open; early is what has been read already.
+func (s *server) newSocket(conn net.Conn, early *bufio.Reader) *socket {
 	c := &socket{conn: conn, frames: make(chan map[string]any, 1000), closed: make(chan struct{})}
-	s.t.Cleanup(func() { conn.Close() })
+	s.t.Cleanup(func() { _ = conn.Close() })
 	in := readWriter{Conn: conn, in: conn}
 	if early != nil {
 		in.in = early
 	}
 	go c.read(in)
-	return c, nil
+	return c
 }
 
 // readWriter reads first what came with the handshake.
@@ -198,6 +203,13 @@ type stream struct {
 
 func (s *server) follow(session string, query url.Values, headers ...string) *stream {
 	s.t.Helper()
+	st, _ := s.followBy(http.DefaultClient, session, query, headers...)
+	return st
+}
+
+// followBy follows by a client of its own, until end is called.
+func (s *server) followBy(client *http.Client, session string, query url.Values, headers ...string) (st *stream, end func()) {
+	s.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	s.t.Cleanup(cancel)
 	u := s.url + "/api/events/stream/" + url.PathEscape(session) + "?" + query.Encode()
@@ -207,20 +219,23 @@ func (s *server) follow(session string, query url.Values, headers ...string) *st
 	}
 	req.Header = headersOf(headers)
 	req.Host = req.Header.Get("Host")
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	if resp.StatusCode != http.StatusOK {
 		s.t.Fatalf("stream: %s", resp.Status)
 	}
-	st := &stream{named: make(chan string, 100), ended: make(chan struct{}), header: resp.Header}
+	st = &stream{named: make(chan string, 100), ended: make(chan struct{}), header: resp.Header}
 	go func() {
 		defer close(st.ended)
 		defer resp.Body.Close()
 		st.read(bufio.NewReader(resp.Body))
 	}()
-	return st
+	return st, func() {
+		cancel()
+		client.CloseIdleConnections()
+	}
 }
 
 func (st *stream) read(in *bufio.Reader) {

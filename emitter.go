@@ -18,6 +18,8 @@ const (
 	eventBreakerClosed     = "lifeline_breaker_closed"
 	eventStorageDegraded   = "lifeline_storage_degraded"
 	eventStorageRecovered  = "lifeline_storage_recovered"
+	eventWatcherFailed     = "lifeline_watcher_failed"
+	eventWatcherRecovered  = "lifeline_watcher_recovered"
 )
 
 // maxEvents is how many events wait for a slow handler; further ones are dropped,

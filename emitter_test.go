@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +32,9 @@ func (testHandler) Handle(_ context.Context, e caddy.Event) error {
 }
 
 var _ caddyevents.Handler = testHandler{}
+
+// registerTestHandler makes it known to Caddy, as often as it is called.
+var registerTestHandler = sync.OnceFunc(func() { caddy.RegisterModule(testHandler{}) })
 
 func next(t *testing.T, name string) map[string]any {
 	t.Helper()
@@ -66,7 +70,7 @@ func awaitRecovery(t *testing.T, rt *runtime) {
 // TestCaddyEvents: a handler module is told of breaker and storage, also after a
 // reload, and the metrics are well formed.
 func TestCaddyEvents(t *testing.T) {
-	caddy.RegisterModule(testHandler{})
+	registerTestHandler()
 	config := fmt.Sprintf(`{"admin":{"disabled":true,"config":{"persist":false}},"logging":{"logs":{"default":{"level":"PANIC"}}},"apps":{
 		"events":{"subscriptions":[{"events":["lifeline_breaker_opened","lifeline_breaker_half_opened","lifeline_breaker_closed",
 			"lifeline_storage_degraded","lifeline_storage_recovered"],"handlers":[{"handler":"lifeline_test"}]}]},

@@ -36,6 +36,8 @@ type StorageInfo struct {
 	Remote bool
 	// Volatile storage is lost with the process.
 	Volatile bool
+	// Dir is a directory that only one driver at a time can have open; "": none.
+	Dir string
 	// Where names the place for messages, without secrets.
 	Where string
 	// Key is equal for equal storage; it may hold secrets and is only hashed.
@@ -84,7 +86,7 @@ func (s *DiskStorage) dir(hub string) string {
 
 // Describe implements StorageProvider.
 func (s *DiskStorage) Describe(hub string) StorageInfo {
-	return StorageInfo{Driver: "disk", Where: s.dir(hub), Key: [...]any{s.dir(hub), s.MaxSize}}
+	return StorageInfo{Driver: "disk", Dir: s.dir(hub), Where: s.dir(hub), Key: [...]any{s.dir(hub), s.MaxSize}}
 }
 
 // Open implements StorageProvider.
@@ -136,6 +138,8 @@ type RedisStorage struct {
 	Sentinel *RedisSentinel `json:"sentinel,omitempty"`
 	// Who logs in, where the URL does not say it. Default: nobody.
 	Username string `json:"username,omitempty"`
+	// The password, where the URL does not say it; better as a placeholder, such as
+	// `{env.REDIS_PASSWORD}`. Default: none.
 	Password string `json:"password,omitempty"`
 	// The database number, where the URL does not say it; a Cluster has only 0.
 	// Default: 0.
@@ -172,9 +176,10 @@ type RedisSentinel struct {
 type RedisTLS struct {
 	// The file with the authorities to trust. Default: the system's.
 	CA string `json:"ca,omitempty"`
-	// The files with the certificate that we show. Default: none.
+	// The file with the certificate that we show. Default: none.
 	Cert string `json:"cert,omitempty"`
-	Key  string `json:"key,omitempty"`
+	// The file with its key. Default: none; it belongs to cert.
+	Key string `json:"key,omitempty"`
 	// The name that the servers' certificates must have. Default: the host by
 	// which each is reached.
 	ServerName string `json:"server_name,omitempty"`
@@ -267,13 +272,18 @@ func expand(name, value string) (string, error) {
 	return v, nil
 }
 
-// storageKey is a digest of everything that an open storage was made with.
-func (h *Hub) storageKey() string {
-	breaker := Breaker{}
+// storageKeys are digests of everything that an open storage was made with, and of the
+// driver's part of that.
+func (h *Hub) storageKeys() (all, driver string) {
+	b := Breaker{}
 	if h.Breaker != nil {
-		breaker = *h.Breaker
+		b = *h.Breaker
 	}
-	b, err := json.Marshal([...]any{h.info.Driver, h.info.Key, breaker, h.Journal})
+	return digest(h.info.Driver, h.info.Key, b, h.Journal), digest(h.info.Driver, h.info.Key)
+}
+
+func digest(values ...any) string {
+	b, err := json.Marshal(values)
 	if err != nil {
 		panic(fmt.Sprintf("storage options that are no JSON: %v", err)) // a guest's defect
 	}

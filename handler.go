@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"regexp"
 	"strings"
 	"sync/atomic"
@@ -32,26 +33,32 @@ type Handler struct {
 	// The hub by name. Default: `default`.
 	Hub string `json:"hub,omitempty"`
 
-	// Keys that let a service read and write all; several for rotation.
+	// Keys that let a service read and write all; several for rotation. Default: none.
 	APIKeys []string `json:"api_keys,omitempty"`
 	// A placeholder that names the user, for forward_auth and client
 	// certificates, such as `{http.request.header.Remote-User}`: strip that
 	// header from clients. The user of Caddy's own authentication always counts.
+	// Default: none.
 	User string `json:"user,omitempty"`
-	// Everybody may read.
+	// Everybody may read. Default: nobody, but local clients where there is no other
+	// way in.
 	AnonymousRead bool `json:"anonymous_read,omitempty"`
-	// Everybody may write.
+	// Everybody may write, which needs anonymous_read. Default: nobody.
 	AnonymousWrite bool `json:"anonymous_write,omitempty"`
 	// Foreign origins whose pages may use the hub, such as
-	// `https://app.example.com`.
+	// `https://app.example.com`. Default: only the site's own.
 	Origins []string `json:"origins,omitempty"`
+
+	// The routes that are on: `events`, `ws`, `sessions`, `commands`, `records`,
+	// `health`, `client`. Requests to others go to the next handler. Default: all.
+	Routes []string `json:"routes,omitempty"`
 
 	// How many polls of one session a client may make in Interval. Default: 1 in
 	// 5 s.
 	PollRate *PollRate `json:"poll_rate,omitempty"`
 
 	// Send events compressed to WebSocket clients who offer that (RFC 7692). Each
-	// event is compressed once for all of them.
+	// event is compressed once for all of them. Default: off.
 	Compression bool `json:"compression,omitempty"`
 
 	// The users who may reset, trip, hold and release the hub's circuit breakers at
@@ -59,7 +66,8 @@ type Handler struct {
 	// authenticated user. Default: nobody.
 	BreakerAdmin []string `json:"breaker_admin,omitempty"`
 
-	// Serve the page at /lifeline/.
+	// Serve the dashboard at /lifeline/ and, to those who may read all sessions and to
+	// BreakerAdmin, what it shows at /lifeline/status. Default: off.
 	Dashboard bool `json:"dashboard,omitempty"`
 
 	rt     *runtime
@@ -72,7 +80,9 @@ type Handler struct {
 
 // PollRate bounds polls.
 type PollRate struct {
-	Count    int            `json:"count"`
+	// Polls in one interval. Required.
+	Count int `json:"count"`
+	// The interval. Required.
 	Interval caddy.Duration `json:"interval"`
 }
 
@@ -109,8 +119,15 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 }
 
 func (h *Handler) provisionSite(ctx caddy.Context) error {
-	if h.User != "" && !userPlaceholder.MatchString(h.User) {
-		return fmt.Errorf("user: %q is not one placeholder of the request, such as {http.request.header.Remote-User}", h.User)
+	if err := checkUser(h.User); err != nil {
+		return err
+	}
+	var groups events.Groups // all
+	if len(h.Routes) > 0 {
+		var err error
+		if groups, err = events.ParseGroups(h.Routes); err != nil {
+			return err
+		}
 	}
 	keys := make([]string, 0, len(h.APIKeys))
 	for _, k := range h.APIKeys {
@@ -125,14 +142,23 @@ func (h *Handler) provisionSite(ctx caddy.Context) error {
 			Keys: keys, User: h.user, Origins: h.Origins,
 			AnonymousRead: h.AnonymousRead, AnonymousWrite: h.AnonymousWrite,
 			Configured: h.hasAccessLine(), Authentication: authentication(ctx, h.User),
+			Operates: h.isBreakerAdmin, Overview: h.Dashboard,
 		},
 		ClientIP: clientIP, Serves: servedHosts(ctx), Limiter: h.rt.polls, Logger: h.logger,
-		Compression: h.Compression,
+		Compression: h.Compression, Groups: groups,
 	}
 	if h.PollRate != nil {
 		h.site.PollRate = events.Rate{N: h.PollRate.Count, Per: time.Duration(h.PollRate.Interval)}
 	}
 	return h.site.Provision()
+}
+
+// checkUser refuses what would make everybody the same user.
+func checkUser(placeholder string) error {
+	if placeholder != "" && !userPlaceholder.MatchString(placeholder) {
+		return fmt.Errorf("user: %q is not one placeholder of the request, such as {http.request.header.Remote-User}", placeholder)
+	}
+	return nil
 }
 
 func (h *Handler) hasAccessLine() bool {
@@ -180,20 +206,21 @@ func (h *Handler) closeAtExit(ctx caddy.Context) {
 
 // ServeHTTP implements caddyhttp.MiddlewareHandler.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	if name, ok := strings.CutPrefix(r.URL.Path, "/lifeline/"); ok {
-		if client := web.Client(name); client != nil {
-			client.ServeHTTP(w, r)
-			return nil
-		}
+	if client := h.client(r.URL.Path); client != nil {
+		client.ServeHTTP(w, r)
+		return nil
 	}
-	if h.page != nil && (r.URL.Path == "/lifeline" || strings.HasPrefix(r.URL.Path, "/lifeline/")) {
+	if h.serveStatus(w, r) {
+		return nil
+	}
+	if h.isPage(r.URL.Path) {
 		h.servePage(w, r)
 		return nil
 	}
 	if h.serveBreakerAdmin(w, r) {
 		return nil
 	}
-	if !events.IsRoute(r.URL.EscapedPath()) {
+	if !h.site.IsRoute(r.URL.EscapedPath()) {
 		h.warnIfSwallowed(r)
 		return next.ServeHTTP(w, r)
 	}
@@ -208,6 +235,19 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return next.ServeHTTP(w, r)
 	}
 	return nil
+}
+
+// client answers what serves the browser client, if a path is one of its names.
+func (h *Handler) client(path string) http.Handler {
+	name, ok := strings.CutPrefix(path, "/lifeline/")
+	if !ok || !h.site.Groups.Has(events.GroupClient) {
+		return nil
+	}
+	return web.Client(name)
+}
+
+func (h *Handler) isPage(path string) bool {
+	return h.page != nil && (path == "/lifeline" || strings.HasPrefix(path, "/lifeline/"))
 }
 
 // bind gives the site its hub at the first request after the start.
@@ -232,10 +272,15 @@ func (h *Handler) servePage(w http.ResponseWriter, r *http.Request) {
 	h.page.ServeHTTP(w, r)
 }
 
+// isOurs reports whether a request for u is for us to answer.
+func (h *Handler) isOurs(u *url.URL) bool {
+	return h.site.IsRoute(u.EscapedPath()) || h.isPage(u.Path) || h.client(u.Path) != nil
+}
+
 // warnIfSwallowed says once that a rewrite in front hides our routes.
 func (h *Handler) warnIfSwallowed(r *http.Request) {
 	orig, ok := r.Context().Value(caddyhttp.OriginalRequestCtxKey).(http.Request)
-	if !ok || orig.URL == nil || orig.URL.Path == r.URL.Path || !events.IsRoute(orig.URL.EscapedPath()) {
+	if !ok || orig.URL == nil || orig.URL.Path == r.URL.Path || !h.isOurs(orig.URL) {
 		return
 	}
 	if h.warned.Swap(true) {

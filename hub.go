@@ -1,10 +1,8 @@
 package lifeline
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,7 +12,6 @@ import (
 
 	"github.com/actionflows/lifeline/events"
 	"github.com/actionflows/lifeline/storage"
-	"github.com/actionflows/lifeline/watcher"
 )
 
 // Hub is the configuration of one hub.
@@ -33,8 +30,11 @@ type Hub struct {
 	// The circuit breaker around the storage. Default: on.
 	Breaker *Breaker `json:"breaker,omitempty"`
 
-	// Directories whose changes become events.
+	// Directories whose changes become events. Default: none.
 	Watches []*Watch `json:"watches,omitempty"`
+	// The directories beneath which those of clients' sessions are watched.
+	// Default: none.
+	WatchRoots []string `json:"watch_roots,omitempty"`
 
 	// How many WebSockets and streams may be open. Default: 10000.
 	MaxConnections int `json:"max_connections,omitempty"`
@@ -61,42 +61,33 @@ type Hub struct {
 	// refused. Default: 100000.
 	MaxLogs int `json:"max_logs,omitempty"`
 	// Send lifecycle events, session:*, to the followers of their session only, not to
-	// every WebSocket that may read it.
+	// every WebSocket that may read it. Default: to every one.
 	LifecycleBroadcastOff bool `json:"lifecycle_broadcast_off,omitempty"`
+	// After a reload, close the WebSockets and streams that were open then, each at a
+	// moment of its own between half of this time and all of it. Their clients come
+	// again and resume. Default: they stay open.
+	ReloadCloseDelay caddy.Duration `json:"reload_close_delay,omitempty"`
 
-	// Where a Caddyfile defines the hub; only for messages.
+	// Where a Caddyfile defines the hub; only for messages. Default: nowhere.
 	DefinedAt string `json:"defined_at,omitempty"`
 
 	storage StorageProvider
 	info    StorageInfo
-	// key is equal for two configurations that share one open storage.
-	key    string
-	sites  []*events.Site
-	logger *zap.Logger // this configuration's
-	emit   emit        // the same; it works once all apps have started
+	// key is equal for two configurations that share one open storage, driverKey for
+	// two whose drivers have the same settings.
+	key       string
+	driverKey string
+	sites     []*events.Site
+	logger    *zap.Logger // this configuration's
+	emit      emit        // the same; it works once all apps have started
 }
 
 // History bounds the log of one session.
 type History struct {
-	Count int            `json:"count,omitempty"`
-	Age   caddy.Duration `json:"age,omitempty"`
-}
-
-// Watch says which directory's changes become events of which session.
-type Watch struct {
-	Session string `json:"session"`
-	Dir     string `json:"dir"`
-	// Globs that are ignored besides the default ones.
-	Ignore []string `json:"ignore,omitempty"`
-	// Do not ignore node_modules, .git and the like.
-	IgnoreDefaultOff bool           `json:"ignore_default_off,omitempty"`
-	Debounce         caddy.Duration `json:"debounce,omitempty"`
-	MaxWait          caddy.Duration `json:"max_wait,omitempty"`
-	Depth            *int           `json:"depth,omitempty"`
-	RetryAttempts    *int           `json:"retry_attempts,omitempty"`
-	RetryInitial     caddy.Duration `json:"retry_initial,omitempty"`
-	// Leave absolute paths out of the events.
-	AbsolutePathsOff bool `json:"absolute_paths_off,omitempty"`
+	// How many events of a session are kept. Default: 1000.
+	Count int `json:"count,omitempty"`
+	// How long they are kept. Default: 24h.
+	Age caddy.Duration `json:"age,omitempty"`
 }
 
 func (h *Hub) provision(ctx caddy.Context, name string) error {
@@ -119,8 +110,8 @@ func (h *Hub) provision(ctx caddy.Context, name string) error {
 	if err := h.check(name); err != nil {
 		return err
 	}
-	h.key = h.storageKey()
-	return h.provisionWatches(ctx)
+	h.key, h.driverKey = h.storageKeys()
+	return h.provisionWatches(ctx, name)
 }
 
 // check refuses values that no default replaces.
@@ -145,44 +136,13 @@ func (h *Hub) check(name string) error {
 			return fmt.Errorf("%s: %d is negative", limit.name, limit.value)
 		}
 	}
+	if h.ReloadCloseDelay < 0 {
+		return fmt.Errorf("reload_close_delay: %s is negative", time.Duration(h.ReloadCloseDelay))
+	}
 	if h.History != nil && (h.History.Count < 0 || h.History.Age < 0) {
 		return fmt.Errorf("history: %d and %s must not be negative", h.History.Count, time.Duration(h.History.Age))
 	}
 	return h.Breaker.check(name)
-}
-
-// provisionWatches makes the directories absolute and checks the settings; the
-// directories themselves are looked at only when the watchers start.
-func (h *Hub) provisionWatches(ctx caddy.Context) error {
-	repl := caddy.NewReplacer()
-	seen := make(map[string]string)
-	for i, w := range h.Watches {
-		if w == nil {
-			return fmt.Errorf("watches: entry %d is null", i)
-		}
-		dir, err := repl.ReplaceOrErr(w.Dir, true, true)
-		if err != nil {
-			return fmt.Errorf("watch %s: %w", w.Session, err)
-		}
-		if w.Dir, err = filepath.Abs(dir); err != nil {
-			return fmt.Errorf("watch %s: directory %q: %w", w.Session, dir, err)
-		}
-		if err := events.ValidSessionID(w.Session); err != nil {
-			return fmt.Errorf("watch %q: %w", w.Session, err)
-		}
-		if first, twice := seen[w.Session]; twice {
-			return fmt.Errorf("watch %s: the session watches %s already; use another session for %s", w.Session, first, w.Dir)
-		}
-		seen[w.Session] = w.Dir
-		cfg := w.config()
-		cfg.Sink = func(context.Context, watcher.Event) error { return nil } // the runtime has the real one
-		if err := cfg.Validate(); err != nil {
-			return fmt.Errorf("watch %s: %w", w.Session, err)
-		}
-		ctx.Logger().Info("directory will be watched",
-			sourceWatcher, zapSession(w.Session), zapDir(w.Dir))
-	}
-	return nil
 }
 
 func (h *Hub) history() storage.History {
@@ -213,14 +173,4 @@ func (h *Hub) limits() events.Limits {
 		MaxQueueBytes: h.MaxQueueBytes, MaxQueueFrames: h.MaxQueueFrames,
 		MaxReplays: h.MaxReplays, MaxPolls: h.MaxPolls,
 	}.WithDefaults()
-}
-
-func (w *Watch) config() watcher.Config {
-	return watcher.Config{
-		Session: w.Session, Dir: w.Dir,
-		Ignore: w.Ignore, NoDefaultIgnore: w.IgnoreDefaultOff,
-		Debounce: time.Duration(w.Debounce), MaxWait: time.Duration(w.MaxWait), Depth: w.Depth,
-		RetryAttempts: w.RetryAttempts, RetryInitial: time.Duration(w.RetryInitial),
-		NoAbsolutePaths: w.AbsolutePathsOff,
-	}
 }

@@ -90,48 +90,6 @@ func TestAccess(t *testing.T) {
 	c.subscribe(t, "s", "")
 }
 
-// TestCaddyfileErrors: bad configurations are refused with file, line and reason.
-func TestCaddyfileErrors(t *testing.T) {
-	s := newServer(t)
-	for name, c := range map[string]struct {
-		caddyfile string
-		want      []string
-	}{
-		"unknown word":         {site("lifeline {\n fallback on\n}", ""), []string{"adapting config using caddyfile: parsing caddyfile tokens for 'lifeline': unknown option \"fallback\" of lifeline, at " + s.dir + "/Caddyfile:4"}},
-		"unknown site word":    {site("", "fallback on"), []string{"Caddyfile:7", `unknown option "fallback" of lifeline`}},
-		"missing variable":     {site("lifeline {\n storage redis redis://localhost {\n password {env.NOT_SET_ANYWHERE}\n}\n}", ""), []string{"hub default: storage: ", "password: evaluated placeholder {env.NOT_SET_ANYWHERE} is empty"}},
-		"missing key variable": {site("", "api_key {env.NOT_SET_ANYWHERE}"), []string{"api_key", "NOT_SET_ANYWHERE"}},
-		"unknown storage":      {site("lifeline {\n storage tape\n}", ""), []string{"Caddyfile:4", `"tape"`, "disk, memory, redis"}},
-		"storage twice":        {site("lifeline {\n storage disk\n storage memory\n}", ""), []string{"Caddyfile:5", "line 4"}},
-		"hub twice":            {site("lifeline {\n storage disk\n}\nlifeline {\n}", ""), []string{"Caddyfile:6", "Caddyfile:3", "default"}},
-		"bad hub name":         {site("lifeline Über {\n}", ""), []string{"Caddyfile:3", "Über"}},
-		"unknown hub":          {"http://localhost:PORT {\nlifeline nowhere\n}\n", []string{`unknown hub "nowhere"`, "default"}},
-		"bad size":             {site("lifeline {\n max_message lots\n}", ""), []string{"Caddyfile:4", `"lots"`, "64MiB"}},
-		"bad count":            {site("lifeline {\n max_replays 0\n}", ""), []string{"Caddyfile:4", "at least 1"}},
-		"bad duration":         {site("lifeline {\n breaker {\n reset_timeout soon\n}\n}", ""), []string{"Caddyfile:5", `"soon"`, "30s"}},
-		"wrong count":          {site("lifeline {\n history\n}", ""), []string{"Caddyfile:4", "history"}},
-		"journal with disk":    {site("lifeline {\n journal off\n}", ""), []string{"journal", "disk"}},
-		"unknown parameter":    {site("lifeline {\n storage redis redis://localhost?retries=3\n}", ""), []string{"retries"}},
-		"one session twice":    {site("lifeline {\n watch s /tmp\n watch s /var\n}", ""), []string{"/tmp", "/var"}},
-		"bad glob":             {site("lifeline {\n watch s /tmp {\n ignore [\n}\n}", ""), []string{"["}},
-		"bad origin":           {site("", "origins example.com"), []string{"example.com"}},
-		"user not in braces":   {site("", "user Remote-User"), []string{`"Remote-User" is not one placeholder of the request`}},
-		"user partly fixed":    {site("", "user svc-{http.request.header.Remote-User}"), []string{"is not one placeholder of the request"}},
-		"anonymous write":      {site("", "anonymous write"), []string{"Caddyfile:7", "read write"}},
-	} {
-		out, code := s.caddy("validate", "--config", s.write(c.caddyfile), "--adapter", "caddyfile")
-		if code == 0 {
-			t.Errorf("%s: accepted", name)
-		}
-		out = strings.ReplaceAll(out, `\"`, `"`) // it is logged as JSON
-		for _, want := range c.want {
-			if !strings.Contains(out, want) {
-				t.Errorf("%s: %q is missing in\n%s", name, want, out)
-			}
-		}
-	}
-}
-
 // TestNullsInJSON: a configuration written by a program is refused with words, too.
 func TestNullsInJSON(t *testing.T) {
 	s := newServer(t)

@@ -13,65 +13,6 @@ import (
 	"github.com/caddyserver/caddy/v2"
 )
 
-// journalHub is a Caddyfile whose hub, before Redis, has the option journal on line 4.
-func journalHub(option string) string {
-	return "{\n lifeline {\n storage redis redis://localhost\n" + option + "\n}\n}\n"
-}
-
-// TestJournalOptions: what is refused of the option journal, with the line where it
-// is found; line 0 is for what Provision finds, which knows of no file.
-func TestJournalOptions(t *testing.T) {
-	t.Setenv("JOURNAL", "somewhere")
-	for option, c := range map[string]struct {
-		want string // "": accepted
-		line int
-	}{
-		"":              {},
-		"journal":       {},
-		"journal {\n}":  {},
-		"journal off":   {},
-		"journal ./off": {},
-		"journal dir {\nmax_size 1GiB\nretain 1h\n}": {},
-		"journal {env.JOURNAL}":                      {},
-
-		"journal off\njournal off":             {"journal is set on line 4 already", 5},
-		"journal a b":                          {`one value too many: "b"`, 4},
-		"journal off dir":                      {`one value too many: "dir"`, 4},
-		"journal dir off":                      {`one value too many: "off"`, 4},
-		"journal off {\nmax_size 1GiB\n}":      {"journal off takes no block", 5},
-		"journal off {\n}":                     {"journal off takes no block", 5},
-		"journal {\nsize 1GiB\n}":              {`unknown option "size" of journal`, 5},
-		"journal {\nmax_size\n}":               {"max_size takes one value", 5},
-		"journal {\nmax_size 1GiB 2GiB\n}":     {`one value too many: "2GiB"`, 5},
-		"journal {\nmax_size lots\n}":          {`max_size: "lots" is not a size such as 64MiB`, 5},
-		"journal {\nmax_size 0\n}":             {`max_size: "0" is not a size`, 5},
-		"journal {\nmax_size 1\nmax_size 1\n}": {"max_size is set on line 5 already", 6},
-		"journal {\nretain\n}":                 {"retain takes one value", 5},
-		"journal {\nretain 1h 2h\n}":           {`one value too many: "2h"`, 5},
-		"journal {\nretain soon\n}":            {`retain: "soon" is not a duration such as 30s`, 5},
-		"journal {\nretain 0s\n}":              {`retain: "0s" is not a duration`, 5},
-		"journal {\nretain 1h\nretain 1h\n}":   {"retain is set on line 5 already", 6},
-		"journal {env.NOT_SET_ANYWHERE}":       {"journal: evaluated placeholder {env.NOT_SET_ANYWHERE} is empty", 0},
-	} {
-		problem := ""
-		if err := adaptAndValidate(journalHub(option)); err != nil {
-			problem = err.Error()
-		}
-		switch {
-		case c.want == "" && problem != "":
-			t.Errorf("%q: refused: %s", option, problem)
-		case !strings.Contains(problem, c.want), c.line > 0 && !strings.Contains(problem, fmt.Sprintf("Caddyfile:%d", c.line)):
-			t.Errorf("%q: want %s and line %d in %q", option, c.want, c.line, problem)
-		}
-	}
-	for _, storage := range []string{"disk", "memory"} {
-		err := adaptAndValidate("{\n lifeline {\n storage " + storage + "\n journal DIR\n}\n}\n")
-		if err == nil || !strings.Contains(err.Error(), "hub default: journal: the "+storage+" storage has none") {
-			t.Errorf("%s: %v", storage, err)
-		}
-	}
-}
-
 // validateJournals is `caddy validate` of JSON: the hubs by name, each with a journal
 // before Redis.
 func validateJournals(hubs map[string]string) error {
@@ -164,9 +105,10 @@ func TestJournalSettingsArrive(t *testing.T) {
 		if got.Dir != want.dir || got.MaxBytes != want.size || got.Retain != want.retain {
 			t.Errorf("%s: %q, %d bytes, %s", journal, got.Dir, got.MaxBytes, got.Retain)
 		}
-		if other, twice := keys[h.storageKey()]; twice {
+		key, _ := h.storageKeys()
+		if other, twice := keys[key]; twice {
 			t.Errorf("%s and %s are taken for the same", journal, other)
 		}
-		keys[h.storageKey()] = journal
+		keys[key] = journal
 	}
 }

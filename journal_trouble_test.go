@@ -298,8 +298,12 @@ func TestReloadDuringAnOutage(t *testing.T) {
 			t.Errorf("reload: %s", out)
 		}
 	}
-	if out, code := o.reload(strings.Replace(o.config, "history", "journal {\n max_size 1MiB\n}\n history", 1)); code == 0 || !strings.Contains(out, "restart") {
-		t.Errorf("a reload that changes the journal: exit %d: %s", code, out)
+	if out, code := o.reload(strings.Replace(o.config, "history", "journal {\n max_size 500MiB\n}\n history", 1)); code != 0 {
+		t.Errorf("a reload that changes the journal: %s", out)
+	}
+	out, code := o.reload(strings.Replace(o.config, "history", "journal off\n history", 1))
+	if code == 0 || !strings.Contains(out, "acknowledged events wait in the journal") {
+		t.Errorf("a reload that turns the journal off: exit %d: %s", code, out)
 	}
 	close(stop)
 	<-stopped

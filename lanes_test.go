@@ -66,25 +66,23 @@ func startLanes(t *testing.T) (*runtime, *lanedStorage) {
 	t.Helper()
 	d := laned{memory.New(memory.Options{}), []string{"p00", "p01"}}
 	rt := holdRuntime("lanes")
-	rt.driver, rt.telemetry = "redis", newTelemetry("lanes", zap.NewNop())
+	rt.telemetry = newTelemetry("lanes", zap.NewNop())
+	o := &opened{by: &Hub{info: StorageInfo{Driver: "redis", Remote: true}}}
 	var err error
-	rt.breakers, err = newBreakers(&Hub{info: StorageInfo{Driver: "redis", Remote: true}}, d, zap.NewNop(), rt.telemetry, rt.breakerChanged)
-	if err != nil {
+	if o.breakers, err = newBreakers(o.by, d, zap.NewNop(), rt.telemetry, o.breakerChanged); err != nil {
 		t.Fatal(err)
 	}
-	st := &lanedStorage{Storage: resilient.NewBare(d), breakers: rt.breakers}
-	rt.storage = st
-	rt.backend = newBackend(st, zap.NewNop())
-	rt.backend.apply(new(Hub))
-	rt.watchers = newWatchers(rt)
-	rt.hub.Store(events.New(events.Config{Backend: rt.backend}))
+	st := &lanedStorage{Storage: resilient.NewBare(d), breakers: o.breakers}
+	o.storage = st
+	o.count(zap.NewNop())
+	rt.backend = new(backend)
+	rt.install(o, new(Hub))
+	rt.watchers = newWatchers(rt, new(Hub))
+	hub := events.New(events.Config{Backend: rt.backend})
+	rt.feed = newStatusFeed(rt, hub)
+	rt.hub.Store(hub)
 	t.Cleanup(func() {
-		rt.hub.Load().Close()
-		rt.backend.close()
-		rt.storage = nil // there is nothing else to stop
-		closeBreakers(rt.breakers)
-		rt.telemetry.emitter.close()
-		if err := errors.Join(releaseRuntime("lanes"), d.Close()); err != nil {
+		if err := releaseRuntime("lanes"); err != nil {
 			t.Error(err)
 		}
 	})
@@ -112,7 +110,7 @@ func TestBreakerNames(t *testing.T) {
 
 // TestOperationsOnLanes: one lane by its breaker's name, all by the storage's.
 func TestOperationsOnLanes(t *testing.T) {
-	rt, st := startLanes(t)
+	_, st := startLanes(t)
 	for _, c := range []struct {
 		name, operation, body string
 		answered              int      // breakers in the answer, 0: one object
@@ -144,7 +142,7 @@ func TestOperationsOnLanes(t *testing.T) {
 			t.Errorf("%s: answered %s, %v", what, w.Body, err)
 		}
 		var states []string
-		for _, s := range rt.storage.CircuitBreakerStats() {
+		for _, s := range st.CircuitBreakerStats() {
 			state := s.State.String()
 			if s.Held != nil {
 				state = s.Held.State.String()
@@ -180,7 +178,7 @@ func callAdmin(method, path, body string) (*httptest.ResponseRecorder, error) {
 // TestMetricsOfLanes: each breaker has its own numbers, the hub one state.
 func TestMetricsOfLanes(t *testing.T) {
 	rt, _ := startLanes(t)
-	rt.breakers[1].Trip(errors.New("the test wants it"))
+	rt.opened().breakers[1].Trip(errors.New("the test wants it"))
 	want := `
 # HELP caddy_lifeline_breaker_transitions_total How often the circuit breaker has changed to a state.
 # TYPE caddy_lifeline_breaker_transitions_total counter

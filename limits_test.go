@@ -3,8 +3,6 @@ package lifeline_test
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -211,52 +209,5 @@ func TestMaxLogs(t *testing.T) {
 				return a.status == http.StatusServiceUnavailable && strings.Contains(a.raw, "max_logs")
 			})
 		})
-	}
-}
-
-// TestLimitsThatAreNone: bad values are refused with file, line, option and value.
-func TestLimitsThatAreNone(t *testing.T) {
-	s := newServer(t)
-	refused := func(line string, want ...string) {
-		t.Helper()
-		out, code := s.caddy("validate", "--config", s.write(site("lifeline {\n "+line+"\n}", "")), "--adapter", "caddyfile")
-		out = strings.ReplaceAll(out, `\"`, `"`)
-		if code == 0 {
-			t.Errorf("%s: accepted", line)
-		}
-		for _, w := range append(want, "Caddyfile:4") {
-			if !strings.Contains(out, w) {
-				t.Errorf("%s: %q is missing in\n%s", line, w, out)
-			}
-		}
-	}
-	for _, option := range []string{
-		"message_rate", "max_connections", "max_per_ip", "max_subscriptions", "max_replays", "max_polls", "max_sessions", "max_logs",
-	} {
-		refused(option+" 0", option, "at least 1")
-	}
-	refused("max_logs -1", "max_logs", `"-1" is not a whole number`)
-	refused("max_sessions many", "max_sessions", `"many" is not a whole number`)
-	refused("max_polls", "max_polls takes one value")
-	refused("max_logs 1 2", `one value too many: "2"`)
-	refused("max_message 0", "max_message", `"0" is not a size`)
-	refused("max_queue lots", "max_queue", `"lots" is not a size`)
-	refused("max_queue 1MiB 0", "max_queue", "at least 1")
-	refused("max_queue 1MiB 10 10", "max_queue takes a size and optionally a number of frames")
-	refused("lifecycle_broadcast on", "lifecycle_broadcast takes only off")
-	refused("lifecycle_broadcast", "lifecycle_broadcast takes one value")
-	refused("max_long_polls 5", `unknown option "max_long_polls"`)
-
-	for _, option := range []string{
-		"max_message", "message_rate", "max_connections", "max_per_ip", "max_subscriptions", "max_queue_bytes", "max_queue_frames",
-		"max_replays", "max_polls", "max_sessions", "max_logs",
-	} {
-		path := filepath.Join(s.dir, "config.json")
-		if err := os.WriteFile(path, []byte(`{"apps":{"lifeline":{"hubs":{"x":{"`+option+`":-1}}}}}`), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		if out, code := s.caddy("validate", "--config", path); code == 0 || !strings.Contains(out, option+": -1 is negative") {
-			t.Errorf("%s: exit %d: %s", option, code, out)
-		}
 	}
 }

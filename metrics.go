@@ -10,6 +10,8 @@ import (
 
 	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/events"
+	"github.com/actionflows/lifeline/internal/durations"
+	"github.com/actionflows/lifeline/storage"
 	"github.com/actionflows/lifeline/storage/resilient"
 )
 
@@ -69,6 +71,13 @@ var (
 )
 
 var (
+	storageSecondsDesc = prometheus.NewDesc("caddy_lifeline_storage_seconds",
+		"How long calls of the storage driver took.", []string{"hub", "op"}, nil)
+	storageErrorsDesc = prometheus.NewDesc("caddy_lifeline_storage_errors_total",
+		"Calls of the storage driver that failed.", []string{"hub", "op"}, nil)
+)
+
+var (
 	watchRestartsDesc = prometheus.NewDesc("caddy_lifeline_watch_restarts_total",
 		"How often a watcher was started again after a failure.", []string{"hub"}, nil)
 	watchesDesc = prometheus.NewDesc("caddy_lifeline_watches",
@@ -80,7 +89,7 @@ func (collector) Describe(descs chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		breakerStateDesc, breakerTransitionsDesc, breakerRejectedDesc, degradedDesc, pendingDesc, journalDesc,
 		connectionsDesc, receivedDesc, deliveredDesc, slowDesc, limitedDesc, publishDesc, deliveryDesc,
-		watchRestartsDesc, watchesDesc,
+		storageSecondsDesc, storageErrorsDesc, watchRestartsDesc, watchesDesc,
 	} {
 		descs <- d
 	}
@@ -89,15 +98,13 @@ func (collector) Describe(descs chan<- *prometheus.Desc) {
 // Collect implements prometheus.Collector.
 func (collector) Collect(metrics chan<- prometheus.Metric) {
 	for hub, rt := range runningHubs() {
-		collectStatus(metrics, hub, rt.running().Status())
+		collectStatus(metrics, hub, rt.status())
 		collectStats(metrics, hub, rt.hub.Load().Stats())
+		collectCalls(metrics, hub, &rt.calls)
 		collectWatchers(metrics, hub, rt.watchers)
 		for _, s := range rt.running().CircuitBreakerStats() {
 			metrics <- prometheus.MustNewConstMetric(breakerRejectedDesc, prometheus.CounterValue, float64(s.Rejected), hub, s.Name)
-			current := s.State.String()
-			if s.Held != nil {
-				current = s.Held.State.String()
-			}
+			current := stateOf(s)
 			for _, state := range breakerStates {
 				value := 0.0
 				if state == current {
@@ -135,9 +142,16 @@ func collectStats(metrics chan<- prometheus.Metric, hub string, s events.Stats) 
 			metrics <- prometheus.MustNewConstMetric(counts.desc, prometheus.CounterValue, float64(n), hub, label)
 		}
 	}
-	for desc, h := range map[*prometheus.Desc]events.Histogram{publishDesc: s.Publish, deliveryDesc: s.Delivery} {
+	for desc, h := range map[*prometheus.Desc]durations.Sum{publishDesc: s.Publish, deliveryDesc: s.Delivery} {
 		metrics <- prometheus.MustNewConstHistogram(desc, h.Count, h.Sum, h.Buckets, hub)
 	}
+}
+
+func collectCalls(metrics chan<- prometheus.Metric, hub string, calls *storage.Calls) {
+	calls.Each(func(op string, took durations.Sum, failed uint64) {
+		metrics <- prometheus.MustNewConstHistogram(storageSecondsDesc, took.Count, took.Sum, took.Buckets, hub, op)
+		metrics <- prometheus.MustNewConstMetric(storageErrorsDesc, prometheus.CounterValue, float64(failed), hub, op)
+	})
 }
 
 func collectWatchers(metrics chan<- prometheus.Metric, hub string, ws *watchers) {

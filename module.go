@@ -44,7 +44,7 @@ var hubName = regexp.MustCompile(`^[a-z0-9_-]{1,32}$`)
 // connections lives on through configuration reloads.
 type App struct {
 	// The hubs by name; names are 1 to 32 characters of a-z, 0-9, _ and -. A hub
-	// named `default` is there even when it is not configured.
+	// named `default` is there even when it is not configured. Default: that one.
 	Hubs map[string]*Hub `json:"hubs,omitempty"`
 
 	logger *zap.Logger
@@ -105,11 +105,7 @@ func (a *App) runtimeOf(ctx caddy.Context, name string) (*runtime, error) {
 		return rt, nil
 	}
 	if name != DefaultHub {
-		known := slices.Sorted(maps.Keys(a.held))
-		if !slices.Contains(known, DefaultHub) {
-			known = append(known, DefaultHub)
-		}
-		return nil, fmt.Errorf("unknown hub %q; known hubs: %s", name, strings.Join(known, ", "))
+		return nil, unknownHub(name, slices.Collect(maps.Keys(a.held)))
 	}
 	h := new(Hub)
 	a.Hubs[name] = h
@@ -117,6 +113,16 @@ func (a *App) runtimeOf(ctx caddy.Context, name string) (*runtime, error) {
 		return nil, err
 	}
 	return a.held[name], nil
+}
+
+// unknownHub is the error about a hub that is not among the known ones, to which the
+// default one belongs always.
+func unknownHub(name string, known []string) error {
+	if !slices.Contains(known, DefaultHub) {
+		known = append(known, DefaultHub)
+	}
+	slices.Sort(known)
+	return fmt.Errorf("unknown hub %q; known hubs: %s", name, strings.Join(known, ", "))
 }
 
 // Start opens what is not open yet and applies this configuration's settings. An

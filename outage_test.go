@@ -225,10 +225,16 @@ func TestRedisFrozen(t *testing.T) {
 			t.Fatalf("post %d: %v", i, a)
 		}
 	}
+	s.waitUntil("its failures are counted", func() bool {
+		return s.value(`caddy_lifeline_storage_errors_total{hub="default",op="apply"}`) > 0
+	})
 	r.Thaw()
 	s.waitUntil("all is normal", func() bool { _, h := s.breaker(); return h.text("status") == "ok" })
 	if got := inRedis(t, r, "frozen"); !slices.Equal(got, ids) {
 		t.Errorf("Redis has %v", got)
+	}
+	if n := s.value(`caddy_lifeline_storage_seconds_count{hub="default",op="apply"}`); n < 2 {
+		t.Errorf("%v calls were counted", n)
 	}
 }
 

@@ -65,7 +65,7 @@ func TestReadmeExamples(t *testing.T) {
 func TestDashboardPage(t *testing.T) {
 	s := start(t, site("lifeline {\n storage memory\n}", "dashboard"))
 	for path, contentType := range map[string]string{
-		"/lifeline/": "text/html", "/lifeline/page.js": "javascript", "/lifeline/style.css": "text/css", "/lifeline/icon.svg": "image/svg+xml",
+		"/lifeline/": "text/html", "/lifeline/app.js": "javascript", "/lifeline/style.css": "text/css", "/lifeline/icon.svg": "image/svg+xml",
 	} {
 		a := s.get(path)
 		if a.status != http.StatusOK || !strings.Contains(a.header.Get("Content-Type"), contentType) ||
@@ -142,15 +142,5 @@ func TestOpenSiteWithoutAccessIsWarnedAbout(t *testing.T) {
 		if code != 0 || strings.Contains(out, warning) != want {
 			t.Errorf("exit %d, warned %t, want %t:\n%s\n%s", code, strings.Contains(out, warning), want, config, out)
 		}
-	}
-}
-
-func TestRewriteInFrontIsWarnedAbout(t *testing.T) {
-	s := start(t, "{\nadmin ADMIN\n}\nhttp://localhost:PORT {\nrewrite /api/events/* /index.html\nlifeline\n}\n")
-	for range 3 {
-		s.get("/api/events/s")
-	}
-	if n := strings.Count(s.log.String(), "a rewrite in front of lifeline"); n != 1 {
-		t.Errorf("%d warnings", n)
 	}
 }

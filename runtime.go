@@ -2,7 +2,6 @@ package lifeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/events"
 	"github.com/actionflows/lifeline/storage"
 	"github.com/actionflows/lifeline/storage/resilient"
@@ -42,80 +40,18 @@ type runtime struct {
 	logger    *zap.Logger
 	telemetry *telemetry
 	polls     *events.PollLimiter
-	started   chan struct{} // closed when hub is set
+	started   chan struct{} // closed when the first settings stand
 	hub       atomic.Pointer[events.Hub]
-	watcher   atomic.Pointer[breakerWatcher]
+	backend   *backend // set before hub, and never again
+	formers   formers
+	watchers  *watchers
+	calls     storage.Calls // of the drivers beneath breaker and journal
+	feed      *statusFeed   // set before hub, and never again
 
-	mu       sync.Mutex // guards what follows, and start against stop
-	users    []*Hub     // the configurations that have started it, oldest first
-	storage  resilient.Storage
-	driver   string             // its name
-	breakers []*breaker.Breaker // none, one, or one for each lane of the storage
-	backend  *backend
-	key      string
-	watchers *watchers
-}
-
-// backend is what a hub sees of storage.
-type backend struct {
-	resilient.Storage
-	// now is the store with the settings in force.
-	now    atomic.Pointer[storage.Store]
-	census *storage.Census
-	end    context.CancelFunc // of the census
-	ended  chan struct{}      // closed when it has
-}
-
-// newBackend counts what the storage holds until close.
-func newBackend(s resilient.Storage, logger *zap.Logger) *backend {
-	ctx, end := context.WithCancel(context.Background())
-	b := &backend{Storage: s, census: storage.NewCensus(s), end: end, ended: make(chan struct{})}
-	go func() {
-		defer close(b.ended)
-		if err := b.census.Run(ctx); err != nil {
-			logger.Warn("max_logs does not hold: this storage does not count what it has", zap.Error(err))
-		}
-	}()
-	return b
-}
-
-// close ends the counting; the storage goes on.
-func (b *backend) close() {
-	b.end()
-	<-b.ended
-}
-
-// apply makes the settings of a configuration those in force.
-func (b *backend) apply(h *Hub) {
-	b.census.SetMax(h.MaxLogs)
-	b.now.Store(&storage.Store{
-		Driver: b.Storage, History: h.history(), MaxSessions: h.maxSessions(), Census: b.census,
-	})
-}
-
-func (b *backend) store() *storage.Store { return b.now.Load() }
-
-// Records implements events.Backend.
-func (b *backend) Records() *storage.Store { return b.store() }
-
-// AddEvent implements storage.Events.
-func (b *backend) AddEvent(ctx context.Context, session, id string, data []byte) (storage.Result, error) {
-	return b.store().AddEvent(ctx, session, id, data)
-}
-
-// AddEvents implements storage.Events.
-func (b *backend) AddEvents(ctx context.Context, events []storage.NewEvent) []storage.Result {
-	return b.store().AddEvents(ctx, events)
-}
-
-// ReadEvents implements storage.Events.
-func (b *backend) ReadEvents(ctx context.Context, session string, q storage.LogQuery) (storage.LogPage, error) {
-	return b.store().ReadEvents(ctx, session, q)
-}
-
-// Growth implements storage.Events.
-func (b *backend) Growth(ctx context.Context, fn func(session string)) error {
-	return b.store().Growth(ctx, fn)
+	mu     sync.Mutex // guards what follows, and start against stop
+	users  []*Hub     // the configurations that have started it, oldest first
+	next   *opened    // of the last of them, until that is accepted; nil: the one in force
+	untell func()     // ends what tells telemetry of the storage's status
 }
 
 func newRuntime(name string) *runtime {
@@ -123,6 +59,7 @@ func newRuntime(name string) *runtime {
 	logger := zap.New(r)
 	return &runtime{
 		name: name, relay: r, logger: logger, polls: events.NewPollLimiter(), started: make(chan struct{}),
+		formers: formers{logger: logger},
 	}
 }
 
@@ -130,74 +67,58 @@ func newRuntime(name string) *runtime {
 func (rt *runtime) start(h *Hub, logger *zap.Logger) error {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
-	if rt.storage == nil {
+	first := rt.hub.Load() == nil
+	switch {
+	case first:
 		rt.relay.set(logger)
 		if err := rt.open(h); err != nil {
 			return err
 		}
-	}
-	if rt.key != h.key {
-		return errors.New("its storage, breaker or journal settings differ from those it is running with; " +
-			"these take effect at a restart, not by a reload (the running hub goes on unchanged)")
+	case rt.opened().by.key != h.key:
+		if err := rt.prepare(h); err != nil {
+			return fmt.Errorf("change its storage: %w (the running hub goes on unchanged)", err)
+		}
 	}
 	h.logger = logger
 	rt.users = append(rt.users, h)
 	rt.apply(h)
+	if first {
+		close(rt.started) // requests that came before now meet the settings
+	}
 	rt.readmit() // until the older one has stopped, whom either admits may stay
 	return nil
 }
 
+// opened is the storage in force.
+func (rt *runtime) opened() *opened { return rt.backend.now.Load().opened }
+
 // open makes storage and hub for the first configuration.
 func (rt *runtime) open(h *Hub) error {
-	driver, err := h.storage.Open(rt.name, rt.logger.With(sourceStorage))
+	rt.telemetry = newTelemetry(rt.name, rt.logger)
+	o, err := rt.openStorage(h)
 	if err != nil {
-		return fmt.Errorf("open %s storage: %w", h.info.Driver, err)
+		rt.telemetry.emitter.close()
+		return err
 	}
-	t := newTelemetry(rt.name, rt.logger)
-	if rt.breakers, err = newBreakers(h, driver, rt.logger, t, rt.breakerChanged); err != nil {
-		t.emitter.close()
-		return errors.Join(err, driver.Close())
-	}
-	if rt.storage, err = protect(driver, rt.name, h, rt.breakers, rt.logger); err != nil {
-		closeBreakers(rt.breakers)
-		t.emitter.close()
-		return errors.Join(err, driver.Close())
-	}
-	rt.telemetry = t
-	rt.storage.OnStatus(t.status) // until the storage is closed
-	if w, ok := rt.storage.(breakerWatcher); ok {
-		rt.watcher.Store(&w)
-	}
-	rt.key, rt.driver = h.key, h.info.Driver
-	rt.backend = newBackend(rt.storage, rt.logger.With(sourceStorage))
-	rt.backend.apply(h)
-	rt.watchers = newWatchers(rt)
-	rt.hub.Store(events.New(events.Config{
+	rt.backend = new(backend)
+	rt.install(o, h)
+	rt.watchers = newWatchers(rt, h)
+	hub := events.New(events.Config{
 		Backend: rt.backend, Driver: h.info.Driver, Limits: h.limits(),
-		Logger: rt.logger.With(sourceHub), Watchers: rt.watchers.json,
-	}))
-	close(rt.started)
+		Logger: rt.logger.With(sourceHub), Watchers: rt.watchers.health, Directories: rt.watchers,
+	})
+	rt.feed = newStatusFeed(rt, hub)
+	rt.hub.Store(hub)
 	return nil
-}
-
-// breakerWatcher is storage whose status depends on its breakers.
-type breakerWatcher interface{ BreakerChanged() }
-
-// breakerChanged is called by the breakers' hooks, which may run before the storage
-// around them is made.
-func (rt *runtime) breakerChanged() {
-	if w := rt.watcher.Load(); w != nil {
-		(*w).BreakerChanged()
-	}
 }
 
 // apply makes the settings of one configuration the current ones.
 func (rt *runtime) apply(h *Hub) {
 	rt.relay.set(h.logger)
-	rt.backend.apply(h)
+	rt.backend.set(rt.opened(), h)
 	rt.hub.Load().SetLimits(h.limits())
 	rt.hub.Load().SetLifecycleBroadcast(!h.LifecycleBroadcastOff)
-	rt.watchers.apply(h.Watches)
+	rt.watchers.apply(h)
 }
 
 // stop takes a configuration off. If it was the current one, as when a later app
@@ -216,13 +137,18 @@ func (rt *runtime) stop(h *Hub) error {
 	if len(rt.users) == 0 {
 		return nil
 	}
-	if wasCurrent {
-		before := rt.users[len(rt.users)-1]
-		rt.apply(before)
-		rt.telemetry.emitter.set(before.emit)
+	current := rt.users[len(rt.users)-1]
+	if !wasCurrent {
+		rt.accept(current)
+		rt.readmit()
+		rt.hub.Load().CloseWithin(time.Duration(current.ReloadCloseDelay))
+		return nil
 	}
+	err := rt.reject(current)
+	rt.apply(current)
+	rt.telemetry.emitter.set(current.emit)
 	rt.readmit()
-	return nil
+	return err
 }
 
 // emitBy has events told by the events app of a configuration that has started.
@@ -254,6 +180,7 @@ func admit(sites []*events.Site, p events.Peer) (all events.Grant, code int, rea
 		case refusal == nil:
 			all.Peer, all.Read = p, true
 			all.Write, all.All = all.Write || g.Write, all.All || g.All
+			all.Operate, all.Overview = all.Operate || g.Operate, all.Overview || g.Overview
 		case !all.Read:
 			code, reason = refusal.Code, refusal.Reason
 		}
@@ -264,24 +191,29 @@ func admit(sites []*events.Site, p events.Peer) (all events.Grant, code int, rea
 	return all, code, reason
 }
 
-// ready answers the hub, waiting for its start for at most d.
+// ready answers the hub once the first settings stand, waiting for them for at
+// most d; nil without them. A hub alone would do what they are there to change.
 func (rt *runtime) ready(ctx context.Context, d time.Duration) *events.Hub {
-	if hub := rt.hub.Load(); hub != nil {
-		return hub
+	select {
+	case <-rt.started:
+		return rt.hub.Load()
+	default:
 	}
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	select {
 	case <-rt.started:
+		return rt.hub.Load()
 	case <-ctx.Done():
+		return nil
 	}
-	return rt.hub.Load()
 }
 
 // closeConnections ends all WebSockets and streams of the hub, whichever
 // configuration they came by.
 func (rt *runtime) closeConnections() {
 	if hub := rt.hub.Load(); hub != nil {
+		rt.feed.endReaders()
 		hub.Close()
 	}
 }
@@ -290,17 +222,19 @@ func (rt *runtime) closeConnections() {
 func (rt *runtime) Destruct() error {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
-	if rt.storage == nil {
+	if rt.hub.Load() == nil {
 		return nil
 	}
 	rt.watchers.stop()
 	rt.closeConnections()
-	rt.backend.close()
-	err := rt.storage.Close()
-	closeBreakers(rt.breakers)
+	rt.feed.close()
+	errs := []error{rt.opened().close(), rt.formers.close()}
+	if rt.next != nil {
+		errs = append(errs, rt.next.close())
+	}
 	rt.telemetry.emitter.close()
-	if err != nil {
-		return fmt.Errorf("hub %s: close storage: %w", rt.name, err)
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("hub %s: %w", rt.name, err)
 	}
 	return nil
 }
@@ -311,18 +245,18 @@ func (rt *runtime) running() resilient.Storage {
 	if rt.hub.Load() == nil {
 		return nil
 	}
-	return rt.storage // set before the hub, and never again
+	return rt.opened().storage
 }
 
-// marshalAll is a list for the health page.
-func marshalAll[T any](list []T) []json.RawMessage {
-	out := make([]json.RawMessage, 0, len(list))
-	for _, v := range list {
-		if b, err := json.Marshal(v); err == nil {
-			out = append(out, b)
-		}
+// status is that of the storage, which also counts what former ones have to store.
+func (rt *runtime) status() resilient.Status {
+	s := rt.running().Status()
+	for _, o := range rt.formers.all() {
+		former := o.storage.Status()
+		s.Pending += former.Pending
+		s.JournalBytes += former.JournalBytes
 	}
-	return out
+	return s
 }
 
 var _ caddy.Destructor = (*runtime)(nil)

@@ -91,6 +91,8 @@ func newServer(t *testing.T) *server {
 	s.env = append(os.Environ(),
 		"XDG_DATA_HOME="+filepath.Join(s.dir, "data"), "XDG_CONFIG_HOME="+filepath.Join(s.dir, "config"),
 		"HOME="+s.dir, "AFW_DISABLE_CIRCUIT_BREAKER=",
+		// The race detector would have each exit wait for a second.
+		"GORACE=atexit_sleep_ms=50",
 		// The listen order of a busy machine must not decide about ports.
 		"LIFELINE_PORT="+port, "LIFELINE_ADMIN=localhost:"+adminPort)
 	return s
@@ -217,8 +219,19 @@ func (s *server) caddy(args ...string) (output string, code int) {
 // reload loads a Caddyfile through the admin API, as `caddy reload` does.
 func (s *server) reload(caddyfile string) (output string, code int) {
 	s.t.Helper()
+	defer s.settle()
 	return s.caddy("reload", "--config", s.write(caddyfile), "--adapter", "caddyfile",
 		"--address", strings.TrimPrefix(s.admin, "http://"), "--force")
+}
+
+// settle waits until the former admin endpoint has stopped: Caddy does that after it has
+// answered a load, and resets a connection that comes to it meanwhile.
+func (s *server) settle() {
+	s.t.Helper()
+	s.waitUntil("the former admin endpoint has stopped", func() bool {
+		log := s.log.String()
+		return strings.Count(log, `"admin endpoint started"`) <= strings.Count(log, `"stopped previous server"`)+1
+	})
 }
 
 func (s *server) waitUntil(what string, ok func() bool) {

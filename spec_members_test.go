@@ -10,6 +10,7 @@ import (
 
 	"github.com/actionflows/lifeline/breaker"
 	"github.com/actionflows/lifeline/storage"
+	"github.com/actionflows/lifeline/watcher"
 )
 
 // specTypes are the types that answers consist of, by the name of their schema.
@@ -23,7 +24,8 @@ var specTypes = map[string]any{
 	"HarmonyMetrics": storage.HarmonyMetrics{}, "HarmonyDay": storage.HarmonyDay{},
 	"Dossier": storage.IntelDossier{}, "DossierEntry": storage.DossierEntry{},
 	"Suggestion": storage.SuggestionEntry{}, "Fallback": storage.Fallback{},
-	"Window": storage.SessionWindowConfig{}, "QuickAction": storage.QuickAction{},
+	"Watcher": watcher.Status{},
+	"Window":  storage.SessionWindowConfig{}, "QuickAction": storage.QuickAction{},
 }
 
 // requestOnly are members that a client sends and no answer has.

@@ -174,6 +174,7 @@ func TestOpenAPIHasTheRoutes(t *testing.T) {
 	for _, operation := range []string{"reset", "trip", "hold", "release"} {
 		served["POST /api/health/circuit-breakers/{breaker}/"+operation] = true
 	}
+	served["GET "+statusPath], served["GET "+statusStream] = true, true
 	for _, r := range events.Routes() {
 		for method := range strings.SplitSeq(r.Allow, ", ") {
 			if method != http.MethodHead && method != http.MethodOptions {
@@ -202,12 +203,12 @@ func TestOpenAPIHasTheRoutes(t *testing.T) {
 }
 
 // specSite lets nobody in but by key or as the user that a proxy names.
-const specSite = "\t\tapi_key k\n\t\tuser {http.request.header.Remote-User}\n\t\tbreaker_admin alice\n"
+const specSite = "\t\tapi_key k\n\t\tuser {http.request.header.Remote-User}\n\t\tbreaker_admin alice\n\t\tdashboard\n"
 
 // Every operation's answers, good and bad, are as the page says.
 func TestOpenAPIAnswers(t *testing.T) {
 	spec := loadSpec(t, "openapi.yaml")
-	s := start(t, site("\tlifeline {\n\t\tstorage disk DIR/hub\n\t\tmax_message 4KiB\n\t}", specSite+"\t\tpoll_rate 1000 1s"))
+	s := start(t, site("\tlifeline {\n\t\tstorage disk DIR/hub\n\t\twatch_root DIR\n\t\tmax_message 4KiB\n\t}", specSite+"\t\tpoll_rate 1000 1s"))
 	const key = "Authorization: Bearer k"
 	command := s.seed(key)
 	for _, r := range walk(t, command) {
@@ -240,13 +241,14 @@ func TestOpenAPIAnswers(t *testing.T) {
 			headers = append(headers[1:], "Remote-User: "+probe.user)
 		}
 		target := strings.Replace(fields[1], "COMMAND", url.PathEscape(command), 1) // which the walk has acknowledged
-		a := s.specRequest(fields[0], target, probe.body, headers...)
+		body := strings.Replace(probe.body, "WORKDIR", s.dir, 1)
+		a := s.specRequest(fields[0], target, body, headers...)
 		if a.status != probe.status {
 			t.Errorf("%s is answered %v, want %d", probe.request, a, probe.status)
 		}
 		spec.checkAnswer(fields[0], probe.path, a)
 		if !strings.Contains(strings.Join(headers, " "), "ndjson") {
-			spec.checkRequest(fields[0], probe.path, probe.body, a)
+			spec.checkRequest(fields[0], probe.path, body, a)
 		}
 	}
 }
@@ -254,7 +256,7 @@ func TestOpenAPIAnswers(t *testing.T) {
 // specRequest makes a request, of whose stream it reads nothing.
 func (s *server) specRequest(method, path, body string, headers ...string) answer {
 	s.t.Helper()
-	if method != http.MethodGet || !strings.HasPrefix(path, "/api/events/stream") {
+	if method != http.MethodGet || !strings.HasPrefix(path, "/api/events/stream") && path != statusStream {
 		return s.do(method, path, body, headers...)
 	}
 	ctx, stop := context.WithTimeout(s.t.Context(), patience)
@@ -310,6 +312,11 @@ var specProbes = []struct {
 	{request: "POST /api/sessions", path: "/api/sessions", body: `{"id":"mine"}`, status: 201, user: "alice"},
 	{request: "POST /api/sessions", path: "/api/sessions", body: `{"id":"mine"}`, status: 200, user: "alice"},
 	{request: "POST /api/sessions", path: "/api/sessions", body: `{"id":5}`, status: 400},
+	{request: "POST /api/sessions", path: "/api/sessions", body: `{"id":"watched","cwd":"WORKDIR"}`, status: 201, user: "alice"},
+	{request: "GET /api/health/circuit-breakers", path: "/api/health/circuit-breakers", status: 200},
+	{request: "POST /api/sessions", path: "/api/sessions", body: `{"id":"watched","cwd":"WORKDIR"}`, status: 200, user: "alice"},
+	{request: "POST /api/sessions", path: "/api/sessions", body: `{"id":"unwatched","cwd":"/etc"}`, status: 201, user: "alice"},
+	{request: "POST /api/sessions", path: "/api/sessions", body: `{"id":"nowhere","cwd":"\u0000"}`, status: 400, user: "alice"},
 	{request: "GET /api/sessions/mine", path: "/api/sessions/{sessionId}", status: 403, user: "bob"},
 	{request: "GET /api/events/mine", path: "/api/events/{sessionId}", status: 403, user: "bob"},
 	{request: "PUT /api/sessions/none", path: "/api/sessions/{sessionId}", body: `{"status":"failed"}`, status: 404},
@@ -326,6 +333,14 @@ var specProbes = []struct {
 	{request: "GET /api/sessions/mine", path: "/api/sessions/{sessionId}", status: 403, user: "bob"},
 	{request: "POST /health", path: "/health", status: 405},
 	{request: "GET /health", path: "/health", status: 200},
+	{request: "GET /lifeline/status", path: statusPath, status: 200},
+	{request: "HEAD /lifeline/status", path: statusPath, status: 200},
+	{request: "GET /lifeline/status", path: statusPath, status: 200, user: "alice"}, // with a tripped breaker
+	{request: "GET /lifeline/status", path: statusPath, status: 403, user: "bob"},
+	{request: "POST /lifeline/status", path: statusPath, status: 405},
+	{request: "GET /lifeline/status/stream", path: statusStream, status: 200},
+	{request: "GET /lifeline/status/stream", path: statusStream, status: 403, user: "bob"},
+	{request: "PUT /lifeline/status/stream", path: statusStream, status: 405},
 	{request: "GET /ws", path: "/ws", status: 426},
 	{request: "GET /api/events/s", path: "/api/events/{sessionId}", status: 200},
 	{request: "PUT /api/records/windows/s", path: "/api/records/windows/{id}", body: `{}`, status: 503},

@@ -22,6 +22,7 @@ type telemetry struct {
 	transitions map[transitionLabels]uint64
 	degraded    bool // as last told
 	trips       map[string]*trips
+	pasts       map[string]*breakerPast
 	tried       time.Time // when the last try of an open breaker was logged
 	trying      string    // the breaker whose try that is
 }
@@ -38,6 +39,7 @@ func newTelemetry(hub string, logger *zap.Logger) *telemetry {
 	return &telemetry{
 		hub: hub, log: logger.With(sourceBreaker), emitter: newEmitter(logger.With(sourceHub)),
 		transitions: make(map[transitionLabels]uint64), trips: make(map[string]*trips),
+		pasts: make(map[string]*breakerPast),
 	}
 }
 
@@ -61,10 +63,14 @@ func (t *telemetry) hooks(changed func()) breaker.Hooks {
 			t.logTransition(tr)
 			t.mu.Lock()
 			t.transitions[transitionLabels{tr.Name, tr.To.String()}]++
+			t.pastOf(tr.Name).remember(tr)
 			t.mu.Unlock()
 			t.emitTransition(tr)
 		},
 		OnFailure: func(f breaker.FailureInfo) {
+			t.mu.Lock()
+			t.pastOf(f.Name).lastError = f.Err
+			t.mu.Unlock()
 			t.log.Debug("failure counted", zap.String("breaker", f.Name), zap.String("from", string(f.Source)),
 				zap.Int("failure_count", f.FailureCount), zap.Error(f.Err))
 		},

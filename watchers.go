@@ -1,213 +1,227 @@
 package lifeline
 
 import (
-	"context"
-	"encoding/json"
-	"fmt"
-	"reflect"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
-	"github.com/google/uuid"
 	"go.uber.org/zap"
 
 	"github.com/actionflows/lifeline/events"
 	"github.com/actionflows/lifeline/watcher"
 )
 
-// watchers are the watched directories of a hub.
+// maxWatchedSessions is how many sessions of clients a hub watches at the same
+// time. Watch lines are the operator's, and not counted.
+const maxWatchedSessions = 128
+
+// watchers are the watched directories of a hub: those of watch lines, and those of
+// sessions that clients have created (watch_sessions.go).
 type watchers struct {
-	rt *runtime
+	rt   *runtime
+	kept *keptSessions
 
-	applying sync.Mutex // held while watchers start and stop, which takes a while
-	mu       sync.Mutex // guards running
+	applying sync.Mutex // held while a configuration is applied, which takes a while
+	mu       sync.Mutex // guards what follows
 	running  map[string]*watched
+	places   *places
+	stopped  bool
 
+	keeper   *watchKeeper
 	restarts atomic.Uint64 // starts after a failure, of watchers that are gone as well
 }
 
 // watched is one directory, by its session.
 type watched struct {
 	settings Watch
-	watcher  *watcher.Watcher
+	place    events.Place // of a client's session; zero: of a watch line
+	// started is closed when watcher is set, or cannot be.
+	started chan struct{}
+	watcher *watcher.Watcher
 }
 
-// status is what readers may know of the watcher.
-func (w *watched) status() watcher.Status {
-	st := w.watcher.Status()
-	if w.settings.AbsolutePathsOff {
-		st.LastError = withoutRoot(st.LastError, st.Root)
-		st.Root = ""
+func (w *watched) ofClient() bool { return w.place != events.Place{} }
+
+// stop returns when no event comes any more.
+func (w *watched) stop() {
+	<-w.started
+	if w.watcher != nil {
+		w.watcher.Stop()
 	}
-	return st
 }
 
-func newWatchers(rt *runtime) *watchers {
-	return &watchers{rt: rt, running: make(map[string]*watched)}
+// ready answers the watcher, or nil where it is not made yet.
+func (w *watched) ready() *watcher.Watcher {
+	select {
+	case <-w.started:
+		return w.watcher
+	default:
+		return nil
+	}
 }
 
-// apply starts, stops and restarts watchers so that they are those of list;
-// unchanged ones go on undisturbed. Each start waits for the first scan, for at
-// most 5 s, and they wait together.
-func (ws *watchers) apply(list []*Watch) {
+func newWatchers(rt *runtime, h *Hub) *watchers {
+	ws := &watchers{rt: rt, running: make(map[string]*watched)}
+	ws.kept = openKept(rt.name, rt.logger.With(sourceWatcher))
+	ws.keeper = newWatchKeeper(ws)
+	ws.places = newPlaces(h.WatchRoots, h.ownDirs(rt.name))
+	return ws
+}
+
+// apply starts, stops and restarts watchers so that they are those of a
+// configuration, and of the clients' sessions that it lets be watched; unchanged
+// ones go on undisturbed. Each start waits for the first scan, for at most 5 s, and
+// they wait together. The sessions of watch lines get their records.
+func (ws *watchers) apply(h *Hub) {
 	ws.applying.Lock()
 	defer ws.applying.Unlock()
-	sessions := make([]string, len(list))
-	for i, w := range list {
-		sessions[i] = w.Session
+	places := newPlaces(h.WatchRoots, h.ownDirs(ws.rt.name))
+	ws.warnOfMissing(places)
+	ws.mu.Lock()
+	ws.places = places
+	before := make([]*watched, 0, len(ws.running))
+	for _, w := range ws.running {
+		before = append(before, w)
+	}
+	ws.mu.Unlock()
+	var pending sync.WaitGroup
+	for _, w := range before {
+		if !w.remains(h.Watches, places) {
+			pending.Go(func() {
+				w.stop()
+				ws.take(w) // not before: whoever ends the session meanwhile waits for the stop too
+			})
+		}
+	}
+	pending.Wait()
+	for _, next := range h.Watches {
+		if w := ws.begin(*next, events.Place{}); w != nil {
+			pending.Go(func() { <-w.started })
+		}
+	}
+	pending.Wait()
+	ws.keeper.apply(h.Watches)
+}
+
+// remains reports whether a configuration leaves a watch as it is.
+func (w *watched) remains(lines []*Watch, places *places) bool {
+	for _, line := range lines {
+		if line.Session == w.settings.Session {
+			return !w.ofClient() && line.same(&w.settings)
+		}
+	}
+	if !w.ofClient() {
+		return false
+	}
+	place, no := places.hold(w.place.Dir)
+	return no == nil && place == w.place
+}
+
+// warnOfMissing tells of each watch_root that is not there.
+func (ws *watchers) warnOfMissing(p *places) {
+	for _, root := range p.roots {
+		if _, err := filepath.EvalSymlinks(root); err != nil {
+			ws.rt.logger.Warn("nothing beneath this watch_root is watched as long as it cannot be reached",
+				sourceWatcher, zapDir(root), zap.Error(err))
+		}
+	}
+}
+
+// take removes a watch, unless it is not there any longer.
+func (ws *watchers) take(w *watched) bool {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.running[w.settings.Session] != w {
+		return false
+	}
+	delete(ws.running, w.settings.Session)
+	ws.followSteps()
+	return true
+}
+
+// begin starts a watch, unless the session has one, and answers it; nil: the hub is
+// ending. It does not wait.
+func (ws *watchers) begin(settings Watch, at events.Place) *watched {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.stopped {
+		return nil
+	}
+	if w := ws.running[settings.Session]; w != nil {
+		return w
+	}
+	w := &watched{settings: settings, place: at, started: make(chan struct{})}
+	ws.running[settings.Session] = w
+	ws.followSteps()
+	own := ws.places.ownBeneath(settings.Dir)
+	go func() { // whoever takes it out of running waits for it
+		defer close(w.started)
+		ws.start(w, own)
+	}()
+	return w
+}
+
+// followSteps is called with mu held.
+func (ws *watchers) followSteps() {
+	sessions := make([]string, 0, len(ws.running))
+	for session := range ws.running {
+		sessions = append(sessions, session)
 	}
 	ws.rt.hub.Load().FollowSteps(sessions)
-	var pending sync.WaitGroup
-	for _, w := range ws.takeUnwanted(list) {
-		pending.Go(w.watcher.Stop)
-	}
-	pending.Wait()
-	for _, next := range list {
-		if !ws.has(next.Session) {
-			pending.Go(func() { ws.start(*next) })
-		}
-	}
-	pending.Wait()
 }
 
-// takeUnwanted removes what is not in list, or has other settings there.
-func (ws *watchers) takeUnwanted(list []*Watch) (unwanted []*watched) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	for session, w := range ws.running {
-		same := func(next *Watch) bool { return reflect.DeepEqual(*next, w.settings) }
-		if !slices.ContainsFunc(list, same) {
-			unwanted = append(unwanted, w)
-			delete(ws.running, session)
-		}
-	}
-	return unwanted
-}
-
-func (ws *watchers) has(session string) bool {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	return ws.running[session] != nil
-}
-
-func (ws *watchers) start(settings Watch) {
-	cfg := settings.config()
+func (ws *watchers) start(w *watched, ignore []string) {
+	cfg := w.settings.config()
+	cfg.Ignore = slices.Concat(cfg.Ignore, ignore)
+	cfg.Beneath = w.place.Root
 	cfg.Logger = ws.rt.logger // it names its source and session itself
 	cfg.Sink = ws.publish
-	cfg.OnState = ws.tellState(settings.AbsolutePathsOff)
-	w, err := watcher.Start(cfg)
-	if err != nil { // Provision has checked the settings
-		ws.rt.logger.Error("watcher settings", sourceWatcher, zapSession(settings.Session), zap.Error(err))
-		return
+	teller := &stateTeller{ws: ws, watched: w}
+	cfg.OnState, cfg.OnRescan = teller.tell, teller.rescanned
+	var err error
+	if w.watcher, err = watcher.Start(cfg); err != nil { // Provision has checked the settings
+		ws.rt.logger.Error("watcher settings", sourceWatcher, zapSession(w.settings.Session), zap.Error(err))
 	}
+}
+
+// list answers the watches by session.
+func (ws *watchers) list() []*watched {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	ws.running[settings.Session] = &watched{settings: settings, watcher: w}
-}
-
-// tellState answers a hook that makes events of what a reader of the session
-// should know: that changes are no longer seen, may be late, or are seen again.
-func (ws *watchers) tellState(noPaths bool) func(watcher.Status) {
-	lost := false    // failed or degraded, and said so
-	started := false // at least once
-	return func(st watcher.Status) {
-		var kind string
-		switch {
-		case st.State == watcher.StateStarting:
-			if started {
-				ws.restarts.Add(1)
-			}
-			started = true
-			return
-		case st.State == watcher.StateFailed:
-			kind, lost = "watcher:failed", true
-		case st.State == watcher.StateDegraded:
-			kind, lost = "watcher:degraded", true
-		case st.State == watcher.StateWatching && lost:
-			kind, lost = "watcher:recovered", false
-		default:
-			return
-		}
-		if noPaths {
-			st.LastError = withoutRoot(st.LastError, st.Root)
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if err := ws.publishState(ctx, kind, st); err != nil {
-			ws.rt.logger.Error("event about the watcher", sourceWatcher, zap.String("type", kind), zap.Error(err))
-		}
-	}
-}
-
-// withoutRoot is an error text whose paths are relative, for readers who are not
-// to know where the directory is.
-func withoutRoot(text, root string) string { return strings.ReplaceAll(text, root, ".") }
-
-func (ws *watchers) publishState(ctx context.Context, kind string, st watcher.Status) error {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return fmt.Errorf("make event id: %w", err)
-	}
-	e := struct {
-		ID        string `json:"id"`
-		Type      string `json:"type"`
-		SessionID string `json:"sessionId"`
-		Timestamp string `json:"timestamp"`
-		Attempts  int    `json:"attempts"`
-		Error     string `json:"error,omitempty"`
-	}{id.String(), kind, st.Session, time.Now().UTC().Format(time.RFC3339Nano), st.Attempts, st.LastError}
-	data, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode watcher event: %w", err)
-	}
-	_, err = ws.rt.hub.Load().Publish(ctx, events.Event{
-		Session: st.Session, ID: e.ID, Type: kind, Data: data, Source: events.SourceWatcher,
-	})
-	return err
-}
-
-// publish is the sink of every watcher.
-func (ws *watchers) publish(ctx context.Context, e watcher.Event) error {
-	hub := ws.rt.hub.Load()
-	e.StepNumber = hub.ActiveStep(e.SessionID)
-	data, err := json.Marshal(e)
-	if err != nil {
-		return fmt.Errorf("encode file event: %w", err)
-	}
-	_, err = hub.Publish(ctx, events.Event{
-		Session: e.SessionID, ID: e.ID, Type: e.Type, Data: data, Source: events.SourceWatcher,
-	})
-	return err
-}
-
-// json answers the state of every watcher, by session.
-func (ws *watchers) json() []json.RawMessage {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	list := make([]watcher.Status, 0, len(ws.running))
+	list := make([]*watched, 0, len(ws.running))
 	for _, w := range ws.running {
-		list = append(list, w.status())
+		list = append(list, w)
 	}
-	slices.SortFunc(list, func(a, b watcher.Status) int {
-		return strings.Compare(a.Session, b.Session)
+	slices.SortFunc(list, func(a, b *watched) int {
+		return strings.Compare(a.settings.Session, b.settings.Session)
 	})
-	return marshalAll(list)
+	return list
 }
 
 // watches is the number of directories that are watched for all sessions.
 func (ws *watchers) watches() (n int) {
-	ws.mu.Lock()
-	defer ws.mu.Unlock()
-	for _, w := range ws.running {
-		n += w.watcher.Status().Watches
+	for _, w := range ws.list() {
+		if w := w.ready(); w != nil {
+			n += w.Status().Watches
+		}
 	}
 	return n
 }
 
-// stop ends all watchers; afterwards none publishes any more.
+// stop ends all watchers; afterwards none publishes any more. What is watched for
+// clients is again when the hub comes back.
 func (ws *watchers) stop() {
-	ws.apply(nil)
+	ws.keeper.stop()
+	ws.mu.Lock()
+	ws.stopped = true
+	ws.mu.Unlock()
+	var pending sync.WaitGroup
+	for _, w := range ws.list() {
+		if ws.take(w) {
+			pending.Go(w.stop)
+		}
+	}
+	pending.Wait()
 }

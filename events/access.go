@@ -26,6 +26,12 @@ type Access struct {
 	// AnonymousRead lets everybody read; AnonymousWrite, only together with it,
 	// lets everybody write too.
 	AnonymousRead, AnonymousWrite bool
+	// Operates reports whether a user may operate on the hub, on its breakers for
+	// one; nil: nobody may. Keys and local clients are not users.
+	Operates func(user string) bool
+	// Overview: the site shows the status of the whole hub to those who may see all
+	// sessions, and to those who may operate.
+	Overview bool
 	// Origins lists the foreign origins whose pages may use the site, each as
 	// scheme://host[:port], for CORS and WebSocket alike.
 	Origins []string
@@ -107,6 +113,20 @@ func (a *access) foreign(p Peer) bool {
 // peer and the site's settings, so a connection can be judged again after a
 // reload.
 func (s *Site) Admit(p Peer, write bool) (Grant, *Refusal) {
+	g, refusal := s.admit(p, write)
+	if refusal == nil {
+		g.Operate = s.operates(p)
+		g.Overview = s.Access.Overview && (g.All || g.Operate)
+	}
+	return g, refusal
+}
+
+func (s *Site) operates(p Peer) bool {
+	a := &s.Access
+	return p.User != "" && p.UserBy == a.Authentication && a.Operates != nil && a.Operates(p.User)
+}
+
+func (s *Site) admit(p Peer, write bool) (Grant, *Refusal) {
 	a := &s.access
 	if a.foreign(p) {
 		return Grant{}, &Refusal{
@@ -145,6 +165,11 @@ func (s *Site) Admit(p Peer, write bool) (Grant, *Refusal) {
 // which need not be there any more. What followed from the host that it was sent to,
 // being local or of that host's own page, counts only where this site serves the host.
 func (s *Site) Readmit(p Peer) (Grant, *Refusal) {
+	if !s.Groups.Has(p.Group) {
+		return Grant{}, &Refusal{
+			Status: http.StatusForbidden, Code: CloseForbidden, Reason: "this site no longer has the route",
+		}
+	}
 	if s.Serves != nil && !s.Serves(p.Host) {
 		p.Local, p.Foreign = false, p.Foreign || p.HasOrigin
 	}

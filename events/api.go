@@ -25,12 +25,22 @@ type Backend interface {
 // Config makes a hub.
 type Config struct {
 	Backend Backend
-	Driver  string      // the driver's name on the health page
+	Driver  string      // the storage's name on the health page
 	Logger  *zap.Logger // nil: none
 	Limits  Limits
-	// Watchers answers the state of the file watchers for the health page, each
-	// as JSON; nil: there are none.
-	Watchers func() []json.RawMessage
+	// Watchers answers the state of the file watchers for the health page; nil:
+	// there are none.
+	Watchers func() []WatcherState
+	// Directories watches those of clients' sessions; nil: none is watched, and
+	// nobody is told so.
+	Directories Directories
+}
+
+// WatcherState is the state of the file watcher of one session. Whoever may read
+// the session may see it.
+type WatcherState struct {
+	Session string
+	State   json.RawMessage
 }
 
 // Limits bound what clients may take of a hub. The zero value of a field means
@@ -97,6 +107,8 @@ type Peer struct {
 	Foreign bool
 	// HasOrigin: sent by a browser; a refused handshake would tell it nothing.
 	HasOrigin bool
+	// Group is that of the route by which he came.
+	Group Groups
 }
 
 // Grant is what a peer may do.
@@ -106,4 +118,6 @@ type Grant struct {
 	// All: an API key or a local client, for whom sessions of all users are there.
 	// Others see those of Peer.User, where that is not "", and those without a user.
 	All bool
+	// Operate: on the hub's breakers. Overview: may see the status of the whole hub.
+	Operate, Overview bool
 }

@@ -4,12 +4,16 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 	"syscall"
+
+	"go.uber.org/zap"
 )
 
-// A WebSocket that says nothing costs a goroutine that waits, with the smallest
-// stack there is, and no buffer: both come when there is something to read. Reading
-// on with the goroutine that has read messages would keep its larger stack for ever.
+// A WebSocket that says nothing has no buffer, and no goroutine where it can be parked,
+// or one that waits with the smallest stack there is: both come when there is something
+// to read. Waiting with the goroutine that has read messages would keep its larger
+// stack for ever.
 
 // inputBuffer is the room for what a socket has sent.
 const inputBuffer = 4 << 10
@@ -105,4 +109,45 @@ func (l *lazyReader) release() {
 func (l *lazyReader) await() {
 	l.wait = true
 	_ = l.fill()
+}
+
+// parkingLot is a hub's parking, opened for its first silent WebSocket. The zero value
+// is ready for use, and safe for concurrent use.
+type parkingLot struct {
+	once sync.Once
+	lot  atomic.Pointer[parking] // nil: not opened, or the system has none
+}
+
+// park has c unparked once it has something to read; false: it cannot be waited for
+// without a goroutine.
+func (l *parkingLot) park(h *Hub, c *wsConn) bool {
+	l.once.Do(func() {
+		p, err := newParking()
+		if err != nil {
+			h.log.Debug("every silent WebSocket takes a goroutine", zap.Error(err))
+			return
+		}
+		if !h.tasks.run(p.run) {
+			p.close()
+			return
+		}
+		l.lot.Store(p)
+	})
+	p := l.lot.Load()
+	return p != nil && p.park(c)
+}
+
+// forget lets go of a connection that has ended.
+func (l *parkingLot) forget(c *wsConn) {
+	if p := l.lot.Load(); p != nil {
+		p.forget(c)
+	}
+}
+
+// close lets nobody wait any longer; whoever does is unparked by his own end.
+func (l *parkingLot) close() {
+	l.once.Do(func() {})
+	if p := l.lot.Load(); p != nil {
+		p.close()
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -41,6 +42,13 @@ func writeError(w http.ResponseWriter, status int, e apiError) {
 	writeJSON(w, status, e)
 }
 
+func writeNotAllowed(w http.ResponseWriter, allow string) {
+	w.Header().Set("Allow", allow)
+	writeError(w, http.StatusMethodNotAllowed, apiError{
+		Error: "method not allowed", Message: "this path takes " + allow,
+	})
+}
+
 // retryAfter is d in whole seconds, rounded up, at least 1.
 func retryAfter(d time.Duration) *int {
 	s := max(1, int(math.Ceil(d.Seconds())))
@@ -60,14 +68,28 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 // JSON, and nosniff keeps browsers to it. v must be of types that always encode,
 // anything else is a mistake of ours.
 func appendJSON(b []byte, v any) []byte {
-	buf := bytes.NewBuffer(b)
-	enc := json.NewEncoder(buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
+	e := jsonEncoders.Get().(*jsonEncoder) //nolint:forcetypeassert // the pool's only type
+	if err := e.encoder.Encode(v); err != nil {
 		panic(fmt.Sprintf("events: encode %T: %v", v, err))
 	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte{'\n'})
+	b = append(b, bytes.TrimSuffix(e.buf.Bytes(), []byte{'\n'})...)
+	if e.buf.Reset(); e.buf.Cap() <= maxJoin {
+		jsonEncoders.Put(e)
+	}
+	return b
 }
+
+type jsonEncoder struct {
+	buf     bytes.Buffer
+	encoder *json.Encoder
+}
+
+var jsonEncoders = sync.Pool{New: func() any {
+	e := new(jsonEncoder)
+	e.encoder = json.NewEncoder(&e.buf)
+	e.encoder.SetEscapeHTML(false)
+	return e
+}}
 
 // dynamic sets what every JSON answer of the hub carries.
 func dynamic(h http.Header) {

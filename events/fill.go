@@ -121,6 +121,7 @@ func (t *topic) fillOnce() bool {
 		t.scheduleRetry()
 		return false
 	}
+	t.noteLatest(page)
 	more := t.apply(from, page)
 	t.release()
 	if page.Degraded {
@@ -166,7 +167,7 @@ func (t *topic) apply(from storage.Cursor, page storage.LogPage) (again bool) {
 		}
 		t.jump(page.State)
 	}
-	for _, e := range page.Entries {
+	for _, e := range sendable(page) {
 		t.applyEntry(e, page.Degraded)
 	}
 	if page.Degraded {
@@ -202,14 +203,14 @@ func (t *topic) follow(from, reached storage.Cursor) {
 func (t *topic) applyEntry(e storage.LogEntry, degraded bool) {
 	d := entryDelivery(e.Cursor.Epoch, e)
 	v := t.judge(d)
-	if v == ahead && degraded && !d.pending {
+	if v == ahead && degraded {
 		switch {
-		case t.inPlace(e): // storage knows what lies before it, and has shown it
-		case e.Cursor.Saw(e.Link):
+		case !d.pending && t.inPlace(e): // storage knows what lies before it, and has shown it
+		case !e.Cursor.Saw(e.Link):
+			return // others may lie before it, which cannot be read now
+		case !d.pending:
 			d.early = true
 			v = t.judge(d)
-		default:
-			return // others may lie before it, which cannot be read now
 		}
 	}
 	if v != covered {
@@ -246,6 +247,7 @@ func (t *topic) enterEpoch(epoch storage.Epoch) {
 	}
 	c.Parts = t.cursor.Parts
 	t.cursor = c
+	t.lost.begin(t.own)
 	t.announce(noticeEpoch, epoch, storage.Position{})
 }
 
@@ -254,6 +256,10 @@ func (t *topic) reachHead(page storage.LogPage) {
 	head := page.Cursor
 	t.cursor = settled(t.cursor, page.State.Last)
 	t.learnNumbers(page.State.Last)
+	for p, n := range page.State.Last {
+		t.lost.has(p, n)
+	}
+	t.giveUpLost()
 	for _, s := range t.subs {
 		if s.mode == modeOwn && s.cursor.Epoch == head.Epoch && s.cursor.Pos.Micros >= head.Pos.Micros {
 			s.cursor = settled(s.cursor, page.State.Last)
@@ -298,11 +304,15 @@ func (t *topic) forget(began time.Time) {
 }
 
 // rejoinDegraded replays, now that the log can be read, for those whose replay
-// was incomplete.
+// was incomplete, and wakes who reads by himself.
 func (t *topic) rejoinDegraded() {
 	for _, s := range t.subs {
 		if s.mode == modeOwn && s.degraded {
 			s.rejoin(0)
+		}
+		if s.wakes {
+			s.wakes = false
+			s.out.push(nil)
 		}
 	}
 }

@@ -194,6 +194,24 @@ func TestTypesOnStreams(t *testing.T) {
 	}
 }
 
+// A gap is told of though the page that had it, and no event of the types, was followed
+// by others that had none.
+func TestTypesBehindAGap(t *testing.T) {
+	s := newTestSite(t)
+	var last storage.Cursor
+	for i := range storage.MaxPage + 1 {
+		last = typed(t, s.Hub, "a:b", fmt.Sprint(i))
+	}
+	typed(t, s.Hub, "c:d", "wanted")
+	last.Epoch++ // of another life
+	for _, path := range []string{"/api/events/poll/", "/api/events/"} {
+		a := s.do("GET", path+testSession+"?types=c:d&since="+last.String(), "")
+		if !strings.Contains(a.body, `"gap":true`) || !strings.Contains(a.body, `"id":"wanted"`) {
+			t.Errorf("%s: %s", path, a.body)
+		}
+	}
+}
+
 func TestTypesOnStreamOfSeveral(t *testing.T) {
 	s := newTestSite(t)
 	h := s.Hub

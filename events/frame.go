@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/actionflows/lifeline/storage"
 )
 
@@ -23,7 +25,8 @@ type delivery struct {
 	// not read. It is delivered by its producer's number, like a pending one.
 	early    bool
 	received time.Time
-	kind     string // see typeOf
+	kind     string     // see typeOf
+	span     trace.Span // ends when it is queued for the subscribers; nil: nobody traces it
 
 	// frames are the bytes shared by all live subscribers, made when the first
 	// one needs them; guarded by the topic's mu.

@@ -10,11 +10,11 @@ import (
 // oldest may come twice if they were also posted elsewhere.
 const maxGiven = 1024
 
-// given are the events that a topic's subscribers got while these were pending, by
-// id. One that was posted to two servers, of which the first was cut off, comes back
+// given are the events that a topic's subscribers got by their number and not in their
+// place, by id: while they were pending, or while nobody could read what lies before
+// them. One that was posted to two servers, of which the first was cut off, comes back
 // from the log as the second one's: only its id tells that it is the same. Whether a
-// subscriber has it, the link under which it was pending tells. The zero value is
-// empty.
+// subscriber has it, the link under which he got it tells. The zero value is empty.
 type given struct {
 	links map[string]storage.Link
 	ids   []string // oldest first

@@ -69,6 +69,32 @@ func TestHubPostedToTwoNodesAndAway(t *testing.T) {
 	f.events("3")
 }
 
+// An event that was stored, and was given by its number because what lies before it could
+// not be read, is not given again when the log has it as another node's.
+func TestHubGivenByNumberAndLost(t *testing.T) {
+	b := newFake()
+	h := newTestHub(t, b)
+	live(t, h).events()
+	first := publishEvent(t, h, "1").Cursor
+	publishEvent(t, h, "2")
+	b.setDown(true)
+	f := follow(t, h, &first)
+	if got := f.events("2"); got[0].Pending {
+		t.Fatalf("it is stored: %+v", got[0])
+	}
+	other := storage.Link{Producer: storage.NewProducer(), Number: 1}
+	b.set(func() {
+		l := b.logs[testSession]
+		l.entries[1].Link = other
+		l.state.Last[b.own], l.state.Last[other.Producer] = 1, 1
+		l.numbers[other.Producer] = 1 // the next one is its second
+	})
+	b.setDown(false)
+	b.remote(testSession, other.Producer, "3")
+	h.grown(testSession)
+	f.events("2", "3")
+}
+
 // A subscriber whose cursor is his own is spared what that, or his replay, covers, and
 // goes on behind it.
 func TestOwnSubscriberAndTwin(t *testing.T) {

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -44,7 +45,7 @@ type storageHealth struct {
 }
 
 // breakers answers GET /api/health/circuit-breakers.
-func (s *Site) breakers(w http.ResponseWriter) {
+func (s *Site) breakers(w http.ResponseWriter, r *http.Request, g Grant) {
 	cfg := s.Hub.cfg
 	status := cfg.Backend.Status()
 	a := breakersAnswer{
@@ -52,7 +53,7 @@ func (s *Site) breakers(w http.ResponseWriter) {
 		Timestamp:       time.Now().UTC().Format(eventTime),
 		CircuitBreakers: append([]breaker.Stats{}, cfg.Backend.CircuitBreakerStats()...),
 		Storage: storageHealth{
-			Driver:        cfg.Driver,
+			Driver:        *s.Hub.driver.Load(),
 			UsingFallback: cfg.Backend.UsingFallback(),
 			Pending:       status.Pending,
 			Reasons:       append([]string{}, status.Reasons...),
@@ -63,11 +64,27 @@ func (s *Site) breakers(w http.ResponseWriter) {
 		a.Status = "degraded"
 	}
 	if cfg.Watchers != nil {
-		for _, state := range cfg.Watchers() {
-			if json.Valid(state) { // it comes from outside; one bad one hides no other
-				a.Watchers = append(a.Watchers, state)
-			}
-		}
+		a.Watchers = append(a.Watchers, s.watchers(r.Context(), g, cfg.Watchers())...)
 	}
 	writeJSON(w, http.StatusOK, a)
+}
+
+// ownerPatience bounds how long health waits for storage to say whose sessions the
+// watchers are of.
+const ownerPatience = time.Second
+
+// watchers answers the states that the client may see: those of sessions that he
+// may read. Whose owner cannot be found out is left out.
+func (s *Site) watchers(ctx context.Context, g Grant, all []WatcherState) (mine []json.RawMessage) {
+	ctx, cancel := context.WithTimeout(ctx, ownerPatience)
+	defer cancel()
+	for _, of := range all {
+		if s.Hub.authorize(ctx, g, of.Session, useRead) != nil {
+			continue
+		}
+		if json.Valid(of.State) { // it comes from outside; one bad one hides no other
+			mine = append(mine, of.State)
+		}
+	}
+	return mine
 }

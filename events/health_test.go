@@ -44,8 +44,8 @@ func TestBreakers(t *testing.T) {
 		b.stats = []breaker.Stats{br.Stats()}
 		b.status = resilient.Status{Degraded: true, Pending: 7, Reasons: []string{"redis: circuit breaker open"}}
 		c.Driver = "redis"
-		c.Watchers = func() []json.RawMessage {
-			return []json.RawMessage{json.RawMessage(`{"session":"s","state":"active"}`), json.RawMessage(`{bad`)}
+		c.Watchers = func() []WatcherState {
+			return []WatcherState{{"s", json.RawMessage(`{"session":"s","state":"active"}`)}, {"t", json.RawMessage(`{bad`)}}
 		}
 	})
 	a := s.do("GET", "/api/health/circuit-breakers", "")

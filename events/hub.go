@@ -2,10 +2,8 @@ package events
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +28,10 @@ type Hub struct {
 	cancel context.CancelFunc
 	tasks  *tasks
 
+	publishing turnstile // shut while the storage is changed
+	era        atomic.Pointer[era]
+	driver     atomic.Pointer[string] // the storage's name
+
 	degraded     atomic.Bool
 	cancelStatus func()
 
@@ -37,6 +39,7 @@ type Hub struct {
 	shards [shards]shard
 
 	connections registry
+	parking     parkingLot
 	status      statusTeller
 	broadcasts  broadcaster
 	replays     gate // replays that read from storage
@@ -68,6 +71,7 @@ type intervals struct {
 	retry     time.Duration // pause before a failed reading is tried again, growing to
 	maxRetry  time.Duration // this
 	rejoin    time.Duration // pause before an incomplete replay is repeated
+	lost      time.Duration // until what storage has lost is expected no longer
 	catchUp   time.Duration // how often every followed log is read
 	sweep     time.Duration // how often WebSockets are looked at
 	pong      time.Duration // between pong messages
@@ -86,7 +90,7 @@ type intervals struct {
 func defaultIntervals() intervals {
 	return intervals{
 		reorder: 20 * time.Millisecond, retry: 100 * time.Millisecond, maxRetry: 2 * time.Second,
-		rejoin: 500 * time.Millisecond, catchUp: 30 * time.Second,
+		rejoin: 500 * time.Millisecond, lost: time.Minute, catchUp: 30 * time.Second,
 		sweep: time.Second, pong: 20 * time.Second, idle: 10 * time.Second,
 		ping: 25 * time.Second, dead: 60 * time.Second,
 		comment: 15 * time.Second, status: 500 * time.Millisecond, write: 30 * time.Second,
@@ -110,6 +114,9 @@ func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 		h.shards[i].topics = make(map[string]*topic)
 	}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.publishing.init()
+	h.driver.Store(&cfg.Driver)
+	h.beginEra()
 	h.connections.init()
 	h.owners.init()
 	h.chains = newChainKeeper(h)
@@ -125,67 +132,6 @@ func newHub(cfg Config, times intervals, hook func(string)) *Hub {
 	h.tasks.run(h.keepTime)
 	h.tasks.run(h.followStatus)
 	return h
-}
-
-// Publish appends an event to its session and hands it to those who follow it.
-// It answers storage's result and error unchanged. It never waits for a
-// subscriber, and goes on working after Close.
-func (h *Hub) Publish(ctx context.Context, ev Event) (storage.Result, error) {
-	began := time.Now()
-	res, err := h.cfg.Backend.AddEvent(ctx, ev.Session, ev.ID, ev.Data)
-	h.deliver(ev, res, err, began)
-	return res, err //nolint:wrapcheck // the caller looks for storage's errors
-}
-
-// PublishAll stores events as Publish does, each on its own: its result has its
-// error. Those of one session are stored and delivered in their order.
-func (h *Hub) PublishAll(ctx context.Context, evs []Event) []storage.Result {
-	news := make([]storage.NewEvent, len(evs))
-	for i, ev := range evs {
-		news[i] = storage.NewEvent{Session: ev.Session, ID: ev.ID, Data: ev.Data}
-	}
-	began := time.Now()
-	results := h.cfg.Backend.AddEvents(ctx, news)
-	for i, ev := range evs {
-		h.deliver(ev, results[i], results[i].Err, began)
-	}
-	return results
-}
-
-// deliver hands an event to the session's subscribers as storage has taken it, which
-// began then.
-func (h *Hub) deliver(ev Event, res storage.Result, err error, began time.Time) {
-	if _, full := errors.AsType[*storage.TooManyLogsError](err); full {
-		h.meet(LimitLogs)
-		return // it was certainly not taken
-	}
-	sh := h.shard(ev.Session)
-	t := sh.topic(ev.Session)
-	if err == nil {
-		sh.meters.publish.observe(time.Since(began))
-	}
-	if err != nil {
-		if t != nil {
-			t.doubt()
-		}
-		return
-	}
-	d := deliveryOf(ev, res)
-	if res.Duplicate {
-		if t != nil {
-			t.repeated(d)
-		}
-		return
-	}
-	sh.meters.received[ev.Source].Add(1)
-	if t != nil {
-		t.offer(d)
-	}
-	h.chains.take(ev)
-	h.steps.take(ev)
-	if strings.HasPrefix(ev.Type, lifecyclePrefix) && h.broadcasts.on() {
-		h.broadcast(ev.Session, d)
-	}
 }
 
 // Read answers a page of a session's events, as storage does.
@@ -246,22 +192,6 @@ func (h *Hub) catchUp(sh *shard) {
 	}
 }
 
-// followGrowth learns of what other nodes append.
-func (h *Hub) followGrowth() {
-	for delay := h.times.retry; ; delay = min(2*delay, h.times.maxRetry) {
-		err := h.cfg.Backend.Growth(h.ctx, h.grown)
-		if h.ctx.Err() != nil || errors.Is(err, storage.ErrClosed) {
-			return
-		}
-		h.log.Warn("events of other nodes arrive late: not told of them", zap.Error(err))
-		select {
-		case <-time.After(delay):
-		case <-h.ctx.Done():
-			return
-		}
-	}
-}
-
 func (h *Hub) grown(session string) {
 	if session == "" {
 		for i := range h.shards {
@@ -289,6 +219,7 @@ func (h *Hub) keepTime() {
 			for _, c := range h.connections.sockets() {
 				c.sweep(h.now())
 			}
+			h.closeDue(h.now())
 		case <-catchUp.C:
 			sh := &h.shards[turn%shards]
 			h.catchUp(sh)
@@ -385,6 +316,7 @@ func (h *Hub) Close() {
 		}
 		h.cancelStatus()
 		h.cancel()
+		h.parking.close()
 		select {
 		case <-h.tasks.close():
 		case <-deadline.Done():

@@ -96,6 +96,36 @@ func TestHubJoinDegradedAtHeadWithoutJournal(t *testing.T) {
 	f.events("3", "4")
 }
 
+// What is pending does not overtake its publisher's events that the journal has not
+// shown, as those that have got a place in another epoch meanwhile: they would count as
+// given, and never be.
+func TestPendingBehindAHole(t *testing.T) {
+	b := newFake()
+	h := newTestHub(t, b, patient)
+	f := live(t, h)
+	for _, id := range []string{"1", "2", "3"} {
+		publishEvent(t, h, id)
+	}
+	f.events("1", "2", "3")
+	b.refill(testSession)
+	publishEvent(t, h, "4") // waits for what lies before it there
+	b.set(func() { b.forgotten = 4 })
+	b.setDown(true)
+	publishEvent(t, h, "5")
+	reads := func() (n int) { b.set(func() { n = b.reads }); return n }
+	before := reads()
+	h.topic(testSession).doubt()
+	eventually(t, "a degraded read", func() bool {
+		tp := h.topic(testSession)
+		tp.mu.Lock()
+		defer tp.mu.Unlock()
+		return reads() > before && !tp.filling
+	})
+	f.events("1", "2", "3")
+	b.setDown(false)
+	f.events("1", "2", "3", "4", "5")
+}
+
 // Reads that fall back although storage calls itself whole are repeated.
 func TestHubJoinDegradedUnannounced(t *testing.T) {
 	b := newFake()
@@ -109,6 +139,32 @@ func TestHubJoinDegradedUnannounced(t *testing.T) {
 	eventually(t, "the join", func() bool { return modeOf(f) != modeJoining })
 	b.set(func() { b.down = false })
 	f.events("2")
+}
+
+// A session's followers are given nothing from a degraded page that leaves out what lies
+// before it: its part of the cursor would say that they have that.
+func TestHubFillDegradedWithAHole(t *testing.T) {
+	b := newFake()
+	h := newTestHub(t, b)
+	f := live(t, h)
+	publishEvent(t, h, "1")
+	f.events("1")
+	for _, id := range []string{"2", "3"} { // nobody reports them
+		if _, err := b.AddEvent(t.Context(), testSession, id, eventData(testSession, id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.set(func() { b.forgotten = 3 })
+	b.setDown(true)
+	reads := func() (n int) {
+		b.set(func() { n = b.reads })
+		return n
+	}
+	before := reads()
+	publishEvent(t, h, "4")
+	eventually(t, "a reading", func() bool { return reads() > before })
+	b.setDown(false)
+	f.events("1", "2", "3", "4")
 }
 
 func TestSendable(t *testing.T) {
@@ -139,6 +195,32 @@ func TestSendable(t *testing.T) {
 	}
 }
 
+func TestLeavesOut(t *testing.T) {
+	shown := []storage.LogEntry{{ID: "1"}, {ID: "2"}}
+	of := func(degraded bool, reader, log storage.Epoch) storage.LogPage {
+		return storage.LogPage{
+			Entries: shown, Degraded: degraded,
+			Cursor: storage.Cursor{Epoch: reader}, State: storage.LogState{Epoch: log},
+		}
+	}
+	for name, c := range map[string]struct {
+		page storage.LogPage
+		sent []storage.LogEntry
+		want bool
+	}{
+		"all of it":                        {of(true, 7, 7), shown, false},
+		"a part":                           {of(true, 7, 7), shown[:1], true},
+		"of another epoch, degraded":       {of(true, 7, 8), shown, true},
+		"of another epoch, which was told": {of(false, 7, 8), shown, false},
+		"of a log nobody knows":            {of(true, 7, 0), shown, false},
+		"of a reader without an epoch":     {of(true, 0, 8), shown, false},
+	} {
+		if got := leavesOut(c.page, c.sent); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
 func TestSubscriberHasBefore(t *testing.T) {
 	at := func(epoch storage.Epoch, micros int64) storage.Cursor {
 		return storage.Cursor{Epoch: epoch, Pos: storage.Position{Micros: micros, Seq: 1}}
@@ -151,15 +233,16 @@ func TestSubscriberHasBefore(t *testing.T) {
 		number uint64
 		want   bool
 	}{
-		"the first":              {subscriber{cursor: at(7, 4)}, at(7, 5), 1, true},
-		"seen pending":           {subscriber{cursor: at(7, 4).With(link(2))}, at(7, 5), 3, true},
-		"not the one before":     {subscriber{cursor: at(7, 4).With(link(1))}, at(7, 5), 3, false},
-		"replayed":               {subscriber{cursor: at(7, 4), seen: map[storage.Producer]uint64{1: 2}}, at(7, 5), 3, true},
-		"behind the topic":       {subscriber{cursor: at(7, 4)}, at(7, 5), 3, false},
-		"level with it":          {subscriber{cursor: at(7, 5)}, at(7, 5), 3, true},
-		"level, something left":  {subscriber{cursor: at(7, 5), withheld: true}, at(7, 5), 3, false},
-		"of another epoch":       {subscriber{cursor: at(8, 6)}, at(7, 5), 3, false},
-		"nothing known of epoch": {subscriber{cursor: none}, none, 3, false},
+		"the first":                 {subscriber{cursor: at(7, 4)}, at(7, 5), 1, true},
+		"the first, something left": {subscriber{cursor: at(7, 5), withheld: true}, at(7, 5), 1, false},
+		"seen pending":              {subscriber{cursor: at(7, 4).With(link(2))}, at(7, 5), 3, true},
+		"not the one before":        {subscriber{cursor: at(7, 4).With(link(1))}, at(7, 5), 3, false},
+		"replayed":                  {subscriber{cursor: at(7, 4), seen: map[storage.Producer]uint64{1: 2}}, at(7, 5), 3, true},
+		"behind the topic":          {subscriber{cursor: at(7, 4)}, at(7, 5), 3, false},
+		"level with it":             {subscriber{cursor: at(7, 5)}, at(7, 5), 3, true},
+		"level, something left":     {subscriber{cursor: at(7, 5), withheld: true}, at(7, 5), 3, false},
+		"of another epoch":          {subscriber{cursor: at(8, 6)}, at(7, 5), 3, false},
+		"nothing known of epoch":    {subscriber{cursor: none}, none, 3, false},
 	} {
 		c.s.topic = &topic{cursor: c.topic}
 		if got := c.s.hasBefore(&delivery{pending: true, link: link(c.number)}); got != c.want {

@@ -33,11 +33,11 @@ func (s *Site) ingest(w http.ResponseWriter, r *http.Request, g Grant) {
 		writeError(w, http.StatusUnsupportedMediaType, *problem)
 		return
 	}
-	array := false
 	limit, what := s.Hub.Limits().MaxMessage, "an event"
-	if most := max(limit, maxBatch); r.ContentLength > most { // the client is not asked to send it
+	switch most := max(limit, maxBatch); {
+	case r.ContentLength > most: // the client is not asked to send it
 		limit, what = most, "a body"
-	} else if array = !lines && beginsArray(r); lines || array {
+	case lines, (r.ContentLength < 0 || r.ContentLength > limit) && beginsArray(r):
 		limit, what = most, "a batch"
 	}
 	body, status, problem := readBody(w, r, limit, what)
@@ -50,7 +50,7 @@ func (s *Site) ingest(w http.ResponseWriter, r *http.Request, g Grant) {
 	case lines:
 		s.ingestBatch(w, r, splitLines(body), g)
 		return
-	case array:
+	case isArray(body):
 		s.ingestArray(w, r, body, g)
 		return
 	default:
@@ -128,8 +128,8 @@ func unsupported(message, field string) *apiError {
 	return &apiError{Error: "unsupported media type", Message: message, Field: field}
 }
 
-// beginsArray reports whether the body is meant as a JSON array; nothing of it is
-// lost.
+// beginsArray reports whether the body that is yet to be read is meant as a JSON array;
+// nothing of it is lost.
 func beginsArray(r *http.Request) bool {
 	const most = 512 // of white space
 	body := bufio.NewReaderSize(r.Body, most)
@@ -142,11 +142,18 @@ func beginsArray(r *http.Request) bool {
 		if err != nil {
 			return false
 		}
-		if c := begin[n-1]; c != ' ' && c != '\t' && c != '\r' && c != '\n' {
-			return c == '['
+		s := scanner{data: begin, pos: n - 1}
+		if s.space(); s.pos < n {
+			return begin[n-1] == '['
 		}
 	}
 	return false
+}
+
+func isArray(body []byte) bool {
+	s := scanner{data: body}
+	s.space()
+	return s.pos < len(body) && body[s.pos] == '['
 }
 
 // readBody reads the whole body, of at most limit bytes. The problem, if there
@@ -155,12 +162,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, what string) 
 	if r.ContentLength > limit {
 		return nil, http.StatusRequestEntityTooLarge, tooLarge(limit, what)
 	}
-	var b bytes.Buffer
-	if r.ContentLength > 0 {
-		// The length is a claim: what it may reserve ahead of the bytes is bounded.
-		b.Grow(int(min(r.ContentLength, 64<<10)) + bytes.MinRead)
-	}
-	_, err := io.Copy(&b, http.MaxBytesReader(w, r.Body, limit))
+	body, err := readAll(w, r, limit)
 	var tooBig *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooBig) && tooBig.Limit < limit: // the site has set a lower limit before us
@@ -172,7 +174,21 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, what string) 
 			Error: "incomplete body", Message: "the body ended before it was complete",
 		}
 	}
-	return b.Bytes(), 0, nil
+	return body, 0, nil
+}
+
+func readAll(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	// The length is a claim: what it may reserve ahead of the bytes is bounded.
+	const most = 64 << 10
+	if n := r.ContentLength; 0 < n && n <= min(most, limit) {
+		body := make([]byte, n)
+		_, err := io.ReadFull(r.Body, body)
+		return body, err //nolint:wrapcheck // readBody tells what it means
+	}
+	var b bytes.Buffer
+	b.Grow(int(min(max(r.ContentLength, 0), most)) + bytes.MinRead)
+	_, err := io.Copy(&b, http.MaxBytesReader(w, r.Body, limit))
+	return b.Bytes(), err //nolint:wrapcheck // see above
 }
 
 func tooLarge(limit int64, what string) *apiError {

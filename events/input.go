@@ -91,7 +91,7 @@ func (c *call) awaitInput(session string, most int, wait time.Duration) ([]stora
 		}}
 	}
 	defer c.hub.arrivals.leave(session)
-	waiting, held, release := c.hub.hold(c.ctx(), c.grant)
+	waiting, held, release := c.hub.hold(c.ctx(), c.grant, 0)
 	defer release()
 	over := time.NewTimer(wait)
 	defer over.Stop()

@@ -113,7 +113,7 @@ func (s *subscriber) replay(cursor storage.Cursor, first bool) {
 		s.open(cursor, page, first)
 		first = false
 		entries := sendable(page)
-		withheld := len(entries) < len(page.Entries)
+		withheld := leavesOut(page, entries)
 		page.Entries = entries
 		if s.sendPage(s.withoutTwins(entries), s.filter()) != nil {
 			return
@@ -179,14 +179,22 @@ func sendable(page storage.LogPage) []storage.LogEntry {
 	})
 }
 
-// withoutTwins leaves out what the subscriber got while it was pending, under another
-// link, and remembers what he gets so now.
+// leavesOut reports whether a page, of which these entries are sent, leaves out what may
+// lie before events to come. A degraded page does that too where the reader's epoch is
+// gone: of what is stored in the new one he is given nothing until he can have it all.
+func leavesOut(page storage.LogPage, sent []storage.LogEntry) bool {
+	reader, log := page.Cursor.Epoch, page.State.Epoch
+	return len(sent) < len(page.Entries) || page.Degraded && reader != 0 && log != 0 && reader != log
+}
+
+// withoutTwins leaves out what the subscriber got by its number, under another link,
+// and remembers what he gets so now.
 func (s *subscriber) withoutTwins(entries []storage.LogEntry) []storage.LogEntry {
 	t := s.topic
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for _, e := range entries {
-		if e.Pending {
+		if e.Pending || e.Cursor.Pos != e.Pos { // he gets it by its number
 			t.given.add(e.ID, e.Link)
 		}
 	}

@@ -344,23 +344,6 @@ func TestPollsAreCounted(t *testing.T) {
 	}
 }
 
-func TestHistogram(t *testing.T) {
-	var h histogram
-	for _, d := range []time.Duration{-time.Second, 0, bounds[0], bounds[0] + 1, time.Second, time.Hour} {
-		h.observe(d)
-	}
-	sum := Histogram{}.add(&h).add(&h)
-	want := map[time.Duration]uint64{bounds[0]: 6, bounds[1]: 8, bounds[len(bounds)-1]: 10}
-	for bound, n := range want {
-		if sum.Buckets[bound.Seconds()] != n {
-			t.Errorf("up to %v: %d, want %d", bound, sum.Buckets[bound.Seconds()], n)
-		}
-	}
-	if sum.Count != 12 || sum.Sum < 7202 || sum.Sum > 7203 {
-		t.Errorf("%d, %v s", sum.Count, sum.Sum)
-	}
-}
-
 // A publish that max_logs refuses does not make anybody read.
 func TestTooManyLogsIsAnErrorOfStorage(t *testing.T) {
 	s := newTestSite(t, func(_ *Site, b *siteBackend, _ *Config) {

@@ -153,23 +153,25 @@ func (s followed) has(i int) bool { return s&(1<<i) != 0 }
 
 // follow calls read until it has something to answer, or one of the ends is
 // reached: of ctx, of the hub, or by ended. Read is told which sessions to look
-// into: at first all, then those into which something has come since.
-func (h *Hub) follow(ctx context.Context, sessions []string, ended <-chan struct{}, read func(followed) (done bool)) {
+// into: at first all, then those into which something has come since, or of which
+// it has said that storage showed them incompletely, once it shows all.
+func (h *Hub) follow(ctx context.Context, sessions []string, ended <-chan struct{}, read func(followed) (done bool, incomplete followed)) {
 	for h.followOnce(ctx, sessions, ended, read) {
 	}
 }
 
 // followOnce answers whether to begin anew: so much came at once that not all of it
 // was told.
-func (h *Hub) followOnce(ctx context.Context, sessions []string, ended <-chan struct{}, read func(followed) (done bool)) (again bool) {
+func (h *Hub) followOnce(ctx context.Context, sessions []string, ended <-chan struct{}, read func(followed) (done bool, incomplete followed)) (again bool) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	f, l := newWatchman(), h.Limits()
-	boxes := make([]*outbox, len(sessions))
+	boxes, subs := make([]*outbox, len(sessions)), make([]*subscriber, len(sessions))
 	heads := make([]<-chan struct{}, len(sessions))
 	for i, session := range sessions {
 		boxes[i] = f.watch(i, l)
 		s := &subscriber{sink: f, enc: encodeStream, replays: make(chan struct{}, 1), out: boxes[i]}
+		subs[i] = s
 		created := h.register(ctx, session, s)
 		defer h.leave(s)
 		h.begin(s, created)
@@ -183,7 +185,16 @@ func (h *Hub) followOnce(ctx context.Context, sessions []string, ended <-chan st
 		case <-h.ctx.Done():
 		}
 	}
-	for look := ^followed(0); !read(look); {
+	for look := ^followed(0); ; {
+		done, incomplete := read(look)
+		if done {
+			return false
+		}
+		for i, s := range subs {
+			if incomplete.has(i) {
+				s.wakeWhenWhole()
+			}
+		}
 		h.at("waiting")
 		select {
 		case <-f.came:
@@ -203,7 +214,6 @@ func (h *Hub) followOnce(ctx context.Context, sessions []string, ended <-chan st
 			return false
 		}
 	}
-	return false
 }
 
 // longPoll waits until something has arrived in one of the sessions, and reads it.
@@ -214,16 +224,15 @@ func (s *Site) longPoll(r *http.Request, client pollClient, ps *polls, g Grant) 
 		return "", err
 	}
 	defer s.Hub.longPolls.leave(client, ps.sessions, flight)
-	waiting, held, release := s.Hub.hold(r.Context(), g)
+	waiting, held, release := s.Hub.hold(r.Context(), g, len(ps.sessions))
 	defer release()
 	ctx, cancel := context.WithTimeout(waiting, ps.wait)
 	defer cancel()
-	s.Hub.follow(ctx, ps.sessions, flight.replaced, func(look followed) bool {
+	s.Hub.follow(ctx, ps.sessions, flight.replaced, func(look followed) (came bool, incomplete followed) {
 		select { // in portions
 		case <-time.After(time.Until(flight.notBefore)):
 		case <-flight.replaced:
 		}
-		came := false
 		for i := range ps.sessions {
 			if !look.has(i) {
 				continue
@@ -232,11 +241,14 @@ func (s *Site) longPoll(r *http.Request, client pollClient, ps *polls, g Grant) 
 			err = s.readPoll(r, ps, i)
 			if s.Hub.at("read"); err != nil {
 				of = ps.sessions[i]
-				return true
+				return true, 0
 			}
-			came = came || len(ps.pages[i].Entries) > 0 || ps.pages[i].Gap
+			came = came || ps.tells(i)
+			if ps.pages[i].Degraded {
+				incomplete |= 1 << i
+			}
 		}
-		return came
+		return came, incomplete
 	})
 	if err != nil {
 		return of, err

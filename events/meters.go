@@ -2,7 +2,8 @@ package events
 
 import (
 	"sync/atomic"
-	"time"
+
+	"github.com/actionflows/lifeline/internal/durations"
 )
 
 // Limit names a bound of a hub. docs/protocol.md says what each is and how it is
@@ -29,13 +30,15 @@ const (
 	LimitBatchEvents                // of one batch
 	LimitBatchSize                  // bytes of one batch
 	LimitChains                     // events not applied to their chains yet
+	LimitWatched                    // sessions of clients whose directory is watched
+	LimitStatusReaders              // streams of the hub's status
 	limitCount
 )
 
 var limitNames = [limitCount]string{
 	"max_message", "message_rate", "max_connections", "max_per_ip", "max_subscriptions", "max_queue",
 	"max_replays", "max_polls", "max_sessions", "max_logs", "poll_rate", "poll_sessions", "poll_table",
-	"input_waits", "inputs", "batch_events", "batch_size", "chains",
+	"input_waits", "inputs", "batch_events", "batch_size", "chains", "watched_sessions", "status_readers",
 }
 
 // String is the name of the limit: that of its option, if it has one.
@@ -72,54 +75,8 @@ var transportNames = [transports]string{viaWebSocket: "websocket", viaStream: "s
 type meters struct {
 	received  [sources]atomic.Uint64
 	delivered [transports]atomic.Uint64
-	publish   histogram
-	delivery  histogram
-}
-
-// bounds are the upper ends of the classes of a histogram but for the last, which has
-// none.
-var bounds = [...]time.Duration{
-	500 * time.Microsecond, time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond,
-	10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond, 100 * time.Millisecond,
-	250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2500 * time.Millisecond, 10 * time.Second,
-}
-
-type histogram struct {
-	classes [len(bounds) + 1]atomic.Uint64
-	sum     atomic.Int64 // ns
-}
-
-func (h *histogram) observe(d time.Duration) {
-	class := 0
-	for class < len(bounds) && d > bounds[class] {
-		class++
-	}
-	h.classes[class].Add(1)
-	h.sum.Add(int64(max(d, 0)))
-}
-
-// Histogram sums up durations.
-type Histogram struct {
-	Count   uint64
-	Sum     float64            // seconds
-	Buckets map[float64]uint64 // upper bound in seconds → how many were not above it
-}
-
-// add adds what h has, and answers the sum.
-func (sum Histogram) add(h *histogram) Histogram {
-	if sum.Buckets == nil {
-		sum.Buckets = make(map[float64]uint64, len(bounds))
-	}
-	below := uint64(0)
-	for class := range h.classes {
-		below += h.classes[class].Load()
-		if class < len(bounds) {
-			sum.Buckets[bounds[class].Seconds()] += below
-		}
-	}
-	sum.Count += below
-	sum.Sum += time.Duration(h.sum.Load()).Seconds()
-	return sum
+	publish   durations.Histogram
+	delivery  durations.Histogram
 }
 
 // Stats are the counts of a hub since it was made, and what is now.
@@ -139,7 +96,7 @@ type Stats struct {
 	// Publish is how long storage took to acknowledge events; Delivery, from when an
 	// event was received, by the clock that made its receivedAt, until it was queued
 	// for the connections that follow its session.
-	Publish, Delivery Histogram
+	Publish, Delivery durations.Sum
 }
 
 // Stats answers what the hub has counted. It takes no lock of the publish path.
@@ -158,7 +115,7 @@ func (h *Hub) Stats() Stats {
 		for via := viaWebSocket; via < transports; via++ {
 			s.Delivered[transportNames[via]] += m.delivered[via].Load()
 		}
-		s.Publish, s.Delivery = s.Publish.add(&m.publish), s.Delivery.add(&m.delivery)
+		s.Publish, s.Delivery = s.Publish.Add(&m.publish), s.Delivery.Add(&m.delivery)
 	}
 	for l := range limitCount {
 		s.Limited[l.String()] = h.met[l].Load()
@@ -172,6 +129,9 @@ func (h *Hub) Stats() Stats {
 
 // meet counts that a limit was met.
 func (h *Hub) meet(l Limit) { h.met[l].Add(1) }
+
+// Meet counts that a limit was met which somebody else keeps.
+func (h *Hub) Meet(l Limit) { h.meet(l) }
 
 // meter is where what is about a session is counted.
 func (h *Hub) meter(session string) *meters { return &h.shard(session).meters }

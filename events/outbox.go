@@ -48,6 +48,7 @@ type chunk struct {
 	frames int
 	part   int  // of a stream of several sessions: which one
 	status bool // the hub's status: see tell
+	begun  bool // the rest of what the connection has taken a part of
 }
 
 // queue is where a subscriber's frames go: an outbox, or a part of one.
@@ -116,7 +117,9 @@ func (o *outbox) fitsLocked() bool {
 	// The test is on what waits, without c: a single event may be as large as
 	// the whole queue, and its reader is not slow for that.
 	if o.bytes >= o.maxBytes || o.frames >= o.maxFrames {
-		o.stopLocked(outboxFull)
+		o.state = outboxFull
+		o.clearLocked()
+		notify(&o.room)
 		go o.full()
 		return false
 	}
@@ -192,7 +195,7 @@ func (o *outbox) putBack(rest []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if o.state != outboxDead {
-		o.queue = slices.Insert(o.queue, 0, chunk{b: rest})
+		o.queue = slices.Insert(o.queue, 0, chunk{b: rest, begun: true})
 		o.bytes += int64(len(rest))
 	}
 	o.wake()
@@ -304,6 +307,18 @@ func (o *outbox) dropLocked(n int) {
 	}
 }
 
+// clearLocked forgets what is queued, except for the rest of a frame that has begun:
+// without it nothing behind would be understood.
+func (o *outbox) clearLocked() {
+	if len(o.queue) == 0 || !o.queue[0].begun {
+		o.dropLocked(len(o.queue))
+		return
+	}
+	rest := o.queue[0]
+	o.dropLocked(len(o.queue))
+	o.queueLocked(rest)
+}
+
 // finish lets the writer send last and nothing after it; what is queued goes
 // first, or with discard not at all. It answers false when the outbox was
 // already ending.
@@ -314,7 +329,7 @@ func (o *outbox) finish(last []byte, discard bool) bool {
 		return false
 	}
 	if discard {
-		o.dropLocked(len(o.queue))
+		o.clearLocked()
 	}
 	o.state = outboxEnding
 	if last != nil {
@@ -325,6 +340,13 @@ func (o *outbox) finish(last []byte, discard bool) bool {
 	}
 	notify(&o.room)
 	return true
+}
+
+// queued is how many bytes wait.
+func (o *outbox) queued() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.bytes
 }
 
 // isOpen reports whether the outbox still takes frames.
@@ -338,11 +360,7 @@ func (o *outbox) isOpen() bool {
 func (o *outbox) kill() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.stopLocked(outboxDead)
-}
-
-func (o *outbox) stopLocked(state outboxState) {
-	o.state = state
+	o.state = outboxDead
 	o.dropLocked(len(o.queue))
 	notify(&o.room)
 }

@@ -108,6 +108,14 @@ func (o *owners) forget(session string) {
 	delete(o.known, session)
 }
 
+// forgetAll has all owners looked up again.
+func (o *owners) forgetAll() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.changes++
+	clear(o.known)
+}
+
 // note is called with mu held. When there is no room, what comes first in no
 // particular order goes: it is read again when it is needed.
 func (o *owners) note(session string, is owner, at time.Time) {

@@ -3,7 +3,6 @@ package events
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -60,18 +59,11 @@ func (h *Hub) tell(m peerMessage) {
 
 // followPeers hears what other hubs tell.
 func (h *Hub) followPeers() {
-	for delay := h.times.retry; ; delay = min(2*delay, h.times.maxRetry) {
-		err := h.store().Subscribe(h.ctx, peerChannel, h.told)
-		if h.ctx.Err() != nil || errors.Is(err, storage.ErrClosed) {
-			return
-		}
+	h.keepFollowing(func(ctx context.Context) error {
+		return h.store().Subscribe(ctx, peerChannel, h.told) //nolint:wrapcheck // it is only logged
+	}, func(err error) {
 		h.log.Debug("not told of commands to other hubs", zap.Error(err))
-		select {
-		case <-time.After(delay):
-		case <-h.ctx.Done():
-			return
-		}
-	}
+	})
 }
 
 func (h *Hub) told(message storage.Message) {

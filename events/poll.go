@@ -109,15 +109,22 @@ func (s *Site) readPoll(r *http.Request, ps *polls, i int) (err error) {
 	return err
 }
 
+// tells reports whether the page of session i has something to answer: also that
+// there are further events than it looked through for its types.
+func (ps *polls) tells(i int) bool {
+	return len(ps.pages[i].Entries) > 0 || ps.pages[i].Gap || ps.hasMore(i)
+}
+
+// hasMore reports whether there is more to be polled for; older events, which a poll
+// without since leaves out, it could not get at.
+func (ps *polls) hasMore(i int) bool { return ps.pages[i].HasMore && ps.queries[i].After != nil }
+
 // text is the answer about session i.
 func (ps *polls) text(i int) pageText {
 	page := ps.pages[i]
 	return newPageText(pageHead{SessionID: ps.sessions[i]}, page.Entries, pageTail{
 		Timestamp: page.Cursor.Timestamp(), PollingMode: true, Cursor: page.Cursor.String(),
-		// More to be polled for; older events, which a poll without since leaves
-		// out, it could not get at.
-		HasMore: page.HasMore && ps.queries[i].After != nil,
-		Gap:     page.Gap, Degraded: page.Degraded,
+		HasMore: ps.hasMore(i), Gap: page.Gap, Degraded: page.Degraded,
 	})
 }
 

@@ -11,7 +11,8 @@ import (
 // frames once, queues the same bytes for each of them and writes what their sockets
 // take at once. Events that come meanwhile are the next burst: the slower the
 // writing, the more events go into one write, which costs the same for many as for
-// one. The publisher waits for none of it.
+// one. The publisher waits for none of it; only for very few subscribers he writes
+// himself, once.
 
 // burst is what is due for the subscribers who share a topic's frames, in one
 // encoding.
@@ -90,7 +91,7 @@ func (t *topic) collect(d *delivery) {
 	}
 	if !t.pumping {
 		t.pumping = true
-		go t.pump() // it ends when nothing is due, and waits for nobody
+		go func() { t.pump(t.lockedDue()) }() // it ends when nothing is due, and waits for nobody
 	}
 }
 
@@ -116,28 +117,48 @@ func (t *topic) handOut() {
 	}
 }
 
-// pump writes until nothing is due.
-func (t *topic) pump() {
-	for {
-		t.mu.Lock()
-		t.handOut()
-		if !t.handed {
-			t.pumping = false
-			t.mu.Unlock()
-			return
+// due queues what is due and answers to whom it is to be written; nil: nobody, and the
+// pumping is at its end.
+func (t *topic) due() []*outbox {
+	t.handOut()
+	if !t.handed {
+		t.pumping = false
+		return nil
+	}
+	t.handed = false
+	if t.targets == nil {
+		t.targets = make([]*outbox, len(t.sharers))
+		for i, s := range t.sharers {
+			t.targets[i] = s.out.box()
 		}
-		t.handed = false
-		if t.targets == nil {
-			t.targets = make([]*outbox, len(t.sharers))
-			for i, s := range t.sharers {
-				t.targets[i] = s.out.box()
-			}
-		}
-		targets := t.targets
-		t.mu.Unlock()
+	}
+	return t.targets
+}
+
+func (t *topic) lockedDue() []*outbox {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.due()
+}
+
+// pump writes what is due to targets, and what comes meanwhile, until nothing is due.
+func (t *topic) pump(targets []*outbox) {
+	for ; targets != nil; targets = t.lockedDue() {
 		flushAll(targets)
 	}
 }
+
+// pumpOnce leaves to a goroutine what comes meanwhile.
+func (t *topic) pumpOnce(targets []*outbox) {
+	flushAll(targets)
+	if more := t.lockedDue(); more != nil {
+		go t.pump(more)
+	}
+}
+
+// maxInline is up to how many subscribers a publisher writes himself. Each write is
+// some 10 µs, about what it costs to have a goroutine woken for it.
+const maxInline = 2
 
 // perFlusher is for how many connections another goroutine is worth its start.
 const perFlusher = 256

@@ -84,6 +84,14 @@ func writeTo(w io.Writer, o *outbox) {
 	}
 }
 
+// crowd are so many subscribers that a publisher leaves the writing to the pump.
+func crowd(t *testing.T, h *Hub) {
+	t.Helper()
+	for range maxInline {
+		directSubscriber(t, h, &fakeDirect{})
+	}
+}
+
 // liveSink is closed when its subscriber is live.
 type liveSink struct{ live chan struct{} }
 
@@ -95,6 +103,7 @@ func (liveSink) client() Client                      { return Client{} }
 // bytes for everybody, and their publishers wait for none of it.
 func TestPumpJoinsWhatIsDue(t *testing.T) {
 	h := newTestHub(t, newMemory(t))
+	crowd(t, h)
 	hold := make(chan struct{})
 	one, two := &fakeDirect{hold: hold}, &fakeDirect{}
 	directSubscriber(t, h, one)
@@ -121,10 +130,43 @@ func TestPumpJoinsWhatIsDue(t *testing.T) {
 	}
 }
 
+// For few subscribers a publisher writes himself, and only what was due when he began:
+// what comes while he does is joined, and he is not kept for it.
+func TestPublisherWritesToFew(t *testing.T) {
+	h := newTestHub(t, newMemory(t))
+	f := &fakeDirect{}
+	directSubscriber(t, h, f)
+	publishEvent(t, h, "1")
+	if n := len(f.written()); n != 1 {
+		t.Fatalf("%d writes before the publisher was answered", n)
+	}
+	f.mu.Lock()
+	f.hold = make(chan struct{})
+	f.mu.Unlock()
+	var second sync.WaitGroup
+	second.Go(func() { publishEvent(t, h, "2") })
+	eventually(t, "a write", f.isHeld)
+	for i := range 10 {
+		publishEvent(t, h, fmt.Sprint(i+3))
+	}
+	f.mu.Lock()
+	hold := f.hold
+	f.hold = make(chan struct{}) // for the write of the ten, which is not his
+	f.mu.Unlock()
+	close(hold)
+	second.Wait()
+	close(f.hold)
+	eventually(t, "all events", func() bool { return strings.Count(strings.Join(f.written(), ""), `"type":"event"`) == 12 })
+	if n := len(f.written()); n != 3 {
+		t.Errorf("%d writes, not one for each of the first two and one for the others", n)
+	}
+}
+
 // What a socket does not take at once is written by a goroutine that waits for it,
 // before all that comes later.
 func TestPumpLeavesTheRestToTheWriter(t *testing.T) {
 	h := newTestHub(t, newMemory(t))
+	crowd(t, h)
 	hold := make(chan struct{})
 	f := &fakeDirect{room: 10, hold: hold}
 	s, rest := directSubscriber(t, h, f)
@@ -140,6 +182,26 @@ func TestPumpLeavesTheRestToTheWriter(t *testing.T) {
 	}
 	publishEvent(t, h, "2")
 	eventually(t, "the second", func() bool { return len(f.written()) == 2 })
+}
+
+// A queue that is full is thrown away, but not the rest of a frame that has begun: the
+// close frame behind it must be understood.
+func TestFullQueueKeepsTheRestOfAFrame(t *testing.T) {
+	full := make(chan struct{})
+	f := &fakeDirect{room: 4}
+	o := &outbox{maxBytes: 10, maxFrames: 1000, direct: f, wake: func() {}, full: func() { close(full) }}
+	o.hand(chunk{b: []byte("<first>"), frames: 1})
+	o.flush(newAttempt())
+	for range 3 {
+		o.push([]byte("<later>"))
+	}
+	<-full
+	o.finish([]byte("<close>"), true)
+	var rest bytes.Buffer
+	writeTo(&rest, o)
+	if got := f.written()[0] + rest.String(); got != "<first><close>" {
+		t.Errorf("written %q", got)
+	}
 }
 
 // A connection that fails gets nothing more, and the others all.
@@ -161,6 +223,7 @@ func TestPumpOverABrokenConnection(t *testing.T) {
 // and whoever stops gets all that were due.
 func TestPumpAtComingAndGoing(t *testing.T) {
 	h := newTestHub(t, newMemory(t))
+	crowd(t, h)
 	hold := make(chan struct{})
 	holder := &fakeDirect{hold: hold}
 	directSubscriber(t, h, holder)

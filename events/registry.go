@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"sync"
+	"time"
 )
 
 // member is a connection as the registry knows it.
@@ -28,7 +29,8 @@ type registry struct {
 	webs     map[*wsConn]struct{}
 	streams  map[*stream]struct{}
 	perIP    map[netip.Addr]int
-	reserved int // let in, and not among webs or streams yet
+	reserved int                  // let in, and not among webs or streams yet
+	due      map[member]time.Time // when to close some of them, see renew.go
 }
 
 // Why a connection is not let in.
@@ -134,6 +136,7 @@ func (r *registry) add(m member) bool {
 func (r *registry) remove(m member) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	delete(r.due, m)
 	switch m := m.(type) {
 	case *wsConn:
 		delete(r.webs, m)
@@ -174,6 +177,11 @@ func (r *registry) sockets() []*wsConn {
 func (r *registry) all() []member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	return r.members()
+}
+
+// members is all with mu held.
+func (r *registry) members() []member {
 	all := make([]member, 0, len(r.webs)+len(r.streams))
 	for c := range r.webs {
 		all = append(all, c)

@@ -1,6 +1,7 @@
 package events
 
 import (
+	"bytes"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -256,6 +257,9 @@ var shortEscapes = map[byte]byte{
 // of a surrogate pair stands alone in it, which no text can hold.
 func unquote(quoted []byte) (text string, ok bool) {
 	in := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(in, '\\') < 0 {
+		return string(in), true
+	}
 	out := make([]byte, 0, len(in))
 	for i := 0; i < len(in); {
 		switch {

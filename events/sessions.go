@@ -68,34 +68,76 @@ func validStatus(status string) error {
 }
 
 // createSession is POST /api/sessions. A session that is there already is left
-// alone and answered as it is, so that a lost answer can be asked for again.
+// alone and answered as it is, so that a lost answer can be asked for again. The
+// answer to one with a directory says whether that is watched; nothing about the
+// directory keeps a session from being created.
 func (c *call) createSession() (int, any, error) {
-	s, err := decodeBody[storage.Session](c, storage.MaxRecord)
+	s, err := c.newSession()
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := c.ownerOf(&s); err != nil {
+	l := c.hub.look(s.Cwd)
+	status, s, no, ready, err := c.addSession(s, l)
+	if err != nil {
 		return 0, nil, err
+	}
+	c.awaitWatch(ready)
+	return status, tellWatch(s, l, no), nil
+}
+
+// awaitWatch waits until a directory is watched, so that what changes after the answer
+// becomes events. With nil there is nothing to wait for.
+func (c *call) awaitWatch(ready <-chan struct{}) {
+	if ready == nil {
+		return
+	}
+	select {
+	case <-ready:
+	case <-c.ctx().Done():
+	}
+}
+
+// newSession reads the session that a client wants to create.
+func (c *call) newSession() (storage.Session, error) {
+	s, err := decodeBody[storage.Session](c, storage.MaxRecord)
+	if err != nil {
+		return s, err
+	}
+	if err := c.ownerOf(&s); err != nil {
+		return s, err
 	}
 	if s.ID == "" {
 		s.ID = newEventID()
 	}
 	if err := validSessionID(s.ID); err != nil {
-		return 0, nil, &storage.FieldError{Field: "id", Problem: err.Error()}
+		return s, &storage.FieldError{Field: "id", Problem: err.Error()}
 	}
+	delete(s.Extra, memberWatcher) // the answer's
+	return s, checkCwd(s.Cwd)
+}
+
+// addSession writes a new session and begins to watch its directory, or answers
+// the one that is there.
+func (c *call) addSession(s storage.Session, l look) (status int, _ storage.Session, no *NotWatched, ready <-chan struct{}, err error) {
 	unlock, err := c.hub.owners.lock(c.ctx(), s.ID)
 	if err != nil {
-		return 0, nil, err
+		return 0, s, nil, nil, err
 	}
 	defer unlock()
 	switch known, err := c.storedSession(s.ID); {
 	case err == nil:
-		return http.StatusOK, known, nil
+		if l.named {
+			no = c.hub.watchState(known, l)
+		}
+		return http.StatusOK, known, no, nil, nil
 	case !errors.Is(err, storage.ErrNotFound):
-		return 0, nil, err
+		return 0, s, nil, nil, err
 	}
-	s, err = c.hub.setSession(c.ctx(), s)
-	return http.StatusCreated, s, err
+	if s, err = c.hub.setSession(c.ctx(), s); err != nil {
+		return 0, s, nil, nil, err
+	}
+	ready, no = c.hub.beginWatch(s, l)
+	return http.StatusCreated, s, no, ready, nil
 }
 
 // ownerOf gives a new session its user: who is no service gets his own sessions,
@@ -142,15 +184,27 @@ func (c *call) changeSession(id string) (int, any, error) {
 	if err != nil {
 		return 0, nil, err
 	}
+	s, resumed, err := c.putSession(id, change)
+	if resumed {
+		// An error leaves it to the next look of whoever watches.
+		_, ready, _, _ := c.hub.refreshWatch(c.ctx(), id)
+		c.awaitWatch(ready)
+	}
+	return http.StatusOK, s, err
+}
+
+// putSession writes what a change says. resumed: the session had ended, and goes on.
+func (c *call) putSession(id string, change storage.Session) (_ storage.Session, resumed bool, err error) {
 	unlock, err := c.hub.owners.lock(c.ctx(), id)
 	if err != nil {
-		return 0, nil, err
+		return storage.Session{}, false, err
 	}
 	defer unlock()
 	s, err := c.storedSession(id)
 	if err != nil {
-		return 0, nil, err
+		return s, false, err
 	}
+	ended := storage.FinalStatus(s.Status)
 	if change.Status != "" {
 		s.Status = change.Status
 		if !storage.FinalStatus(s.Status) { // it goes on
@@ -163,8 +217,13 @@ func (c *call) changeSession(id string) (int, any, error) {
 	if change.EndReason != "" {
 		s.EndReason = change.EndReason
 	}
-	s, err = c.hub.setSession(c.ctx(), s)
-	return http.StatusOK, s, err
+	if s, err = c.hub.setSession(c.ctx(), s); err != nil {
+		return s, false, err
+	}
+	if storage.FinalStatus(s.Status) {
+		c.hub.endWatch(id)
+	}
+	return s, ended && !storage.FinalStatus(s.Status), nil
 }
 
 // deleteSession is DELETE /api/sessions/:id, with all that belongs to the session.
@@ -182,8 +241,10 @@ func (c *call) deleteSession(id string) (int, any, error) {
 	case !(owner{user, true}).mayUse(c.grant):
 		return 0, nil, errOtherUser
 	}
+	resumeWatch := c.hub.endWatch(id) // an event of it would bring the session back
 	existed, err := c.store().DeleteSession(c.ctx(), id)
 	if err != nil {
+		resumeWatch()
 		return 0, nil, err //nolint:wrapcheck // see above
 	}
 	c.hub.ownerChanged(id, owner{})

@@ -66,12 +66,12 @@ func (h *Hub) serveMerged(w http.ResponseWriter, r *http.Request, q several, g G
 		writeBusy(w, err)
 		return
 	}
-	m := newMerged(newStream(h, w, g.Peer), q)
+	m := newMerged(newStream(h, w, g.Peer, len(q.sessions)), q)
 	m.grant(g)
 	h.enroll(m.stream)
 	defer h.connections.remove(m.stream)
 	defer m.stream.leave()
-	m.start()
+	m.Start()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	replays := make(chan struct{}, 1)
@@ -136,7 +136,7 @@ func (m *merged) begin(sessions []string) {
 		}
 	}
 	m.ids = newComposite(sessions, cursors)
-	_ = m.write(fmt.Appendf(nil, "retry: 3000\nid: %s\n\n", m.ids.text)) // run finds out, too
+	_ = m.Write(fmt.Appendf(nil, "retry: 3000\nid: %s\n\n", m.ids.text)) // run finds out, too
 }
 
 // drain writes what is queued; false: the stream is over.
@@ -152,7 +152,7 @@ func (m *merged) drain() bool {
 		for _, c := range m.taken {
 			for block := range blocks(c.b) {
 				if len(b) > 0 && len(b)+len(m.ids.text)+len(block) > maxJoin {
-					if m.write(b) != nil {
+					if m.Write(b) != nil {
 						return false
 					}
 					b = b[:0]
@@ -161,7 +161,7 @@ func (m *merged) drain() bool {
 			}
 		}
 		clear(m.taken)
-		if len(b) > 0 && m.write(b) != nil {
+		if len(b) > 0 && m.Write(b) != nil {
 			return false
 		}
 	}
@@ -236,17 +236,17 @@ func (s *part) pushWait(ctx context.Context, c chunk) error {
 // confirm implements sink. A session with since is followed from there, whatever
 // happens until its replay begins; one without from the head that is found here.
 func (s *part) confirm(sub *subscriber, c confirmation) {
-	if s.since == nil {
+	switch {
+	case s.since == nil:
 		s.once.Do(func() {
 			s.first = c.cursor
 			if s.unknown.Add(-1) == 0 {
 				close(s.ready)
 			}
 		})
-	} else {
-		s.push([]byte("id: " + c.cursor.String() + "\n\n"))
-	}
-	if c.gap {
-		s.push(appendStreamNotice(nil, sub.topic.quoted, noticeGap, c.cursor.String()))
+	case c.gap:
+		s.push(streamGap(sub, c.cursor))
+	default:
+		s.push(append(appendStreamID(nil, c.cursor), '\n'))
 	}
 }

@@ -15,11 +15,12 @@ type shard struct {
 	topics map[string]*topic
 
 	meters meters // of its sessions
+	latest latest
 }
 
-func (h *Hub) shard(session string) *shard {
-	return &h.shards[maphash.String(h.seed, session)%shards]
-}
+func (h *Hub) shard(session string) *shard { return &h.shards[h.hash(session)%shards] }
+
+func (h *Hub) hash(session string) uint64 { return maphash.String(h.seed, session) }
 
 // topic is the session's topic, nil if nobody follows it.
 func (h *Hub) topic(session string) *topic { return h.shard(session).topic(session) }

@@ -18,6 +18,9 @@ type Site struct {
 	// needs it, [Site.Admit] does not.
 	Hub    *Hub
 	Access Access
+	// Groups are the routes that the site has; requests to others are the next
+	// handler's.
+	Groups Groups
 	// PollRate bounds polling, per client and session; the zero value is once in
 	// 5 seconds.
 	PollRate Rate
@@ -144,8 +147,13 @@ func (rt route) takes(r *http.Request) bool {
 	if rt.kind == routeSocket && r.Method == http.MethodConnect {
 		return wantsWebSocket(r)
 	}
-	for method := range strings.SplitSeq(rt.allows(), ", ") {
-		if method == r.Method {
+	return takes(rt.allows(), r.Method)
+}
+
+// takes reports whether a method is among those of the header Allow.
+func takes(allow, method string) bool {
+	for m := range strings.SplitSeq(allow, ", ") {
+		if m == method {
 			return true
 		}
 	}
@@ -252,20 +260,15 @@ func (rt route) matchCommands(id, what string) (route, bool) {
 	return rt, id != ""
 }
 
-// IsRoute reports whether an escaped path is one that [Site.ServeHTTP] answers.
-func IsRoute(escapedPath string) bool {
-	_, ok := matchRoute(escapedPath)
-	return ok
-}
-
 // ServeHTTP answers a request whose path is one of the hub's. For any other it
 // writes nothing and answers false: the request is the next handler's.
 func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled bool) {
-	rt, ok := matchRoute(r.URL.EscapedPath())
+	rt, ok := s.match(r.URL.EscapedPath())
 	if !ok {
 		return false
 	}
 	p := s.peer(r)
+	p.Group = rt.group()
 	s.setCORS(w.Header(), p)
 	if s.Hub.Degraded() {
 		w.Header().Set("Lifeline-Degraded", "true")
@@ -277,10 +280,7 @@ func (s *Site) ServeHTTP(w http.ResponseWriter, r *http.Request) (handled bool) 
 	case r.Method == http.MethodOptions:
 		s.preflight(w, r, p, rt.allows())
 	case !rt.takes(r):
-		w.Header().Set("Allow", rt.allows())
-		writeError(w, http.StatusMethodNotAllowed, apiError{
-			Error: "method not allowed", Message: "this path takes " + rt.allows(),
-		})
+		writeNotAllowed(w, rt.allows())
 	case rt.kind == routeHealth:
 		s.health(w, p) // anyone
 	default:
@@ -341,7 +341,7 @@ func (s *Site) admitted(w http.ResponseWriter, r *http.Request, rt route, p Peer
 	case routeSocket:
 		s.Hub.ServeWebSocket(w, r, grant, s.Compression)
 	case routeBreakers:
-		s.breakers(w)
+		s.breakers(w, r, grant)
 	case routeHealth: // anyone is answered, before
 	}
 }

@@ -10,14 +10,15 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/actionflows/lifeline/internal/sse"
 	"github.com/actionflows/lifeline/storage"
 )
 
 // stream is one client of Server-Sent Events. The handler's goroutine writes.
 type stream struct {
+	*sse.Writer
+
 	hub  *Hub
-	w    http.ResponseWriter
-	rc   *http.ResponseController
 	peer Peer
 	may  atomic.Pointer[Grant] // see grant
 	out  outbox
@@ -27,9 +28,8 @@ type stream struct {
 	begun sync.Once   // the first confirmation
 	open  atomic.Bool // the first block has been queued or written
 
-	mu       sync.Mutex // guards what follows
-	returned bool       // the handler has: w and rc are no longer ours
-	deadline time.Time  // set once the stream is to end
+	opened   time.Time
+	sessions int // that it follows
 }
 
 // ServeStream sends a session's events as Server-Sent Events until the client
@@ -51,12 +51,12 @@ func (h *Hub) ServeStream(w http.ResponseWriter, r *http.Request, session string
 		writeBusy(w, err)
 		return
 	}
-	st := newStream(h, w, g.Peer)
+	st := newStream(h, w, g.Peer, 1)
 	st.grant(g)
 	h.enroll(st)
 	defer h.connections.remove(st)
 	defer st.leave()
-	st.start()
+	st.Start()
 	if r.Method == http.MethodHead {
 		return
 	}
@@ -94,10 +94,11 @@ func streamStart(r *http.Request) (*storage.Cursor, *apiError) {
 	return &c, nil
 }
 
-func newStream(h *Hub, w http.ResponseWriter, p Peer) *stream {
+func newStream(h *Hub, w http.ResponseWriter, p Peer, sessions int) *stream {
 	l := h.Limits()
 	st := &stream{
-		hub: h, w: w, rc: http.NewResponseController(w), peer: p, wake: make(chan struct{}, 1), over: make(chan struct{}),
+		Writer: sse.New(w, h.times.write), hub: h, peer: p, wake: make(chan struct{}, 1), over: make(chan struct{}),
+		opened: h.now(), sessions: sessions,
 	}
 	st.out = outbox{
 		maxBytes: l.MaxQueueBytes, maxFrames: l.MaxQueueFrames,
@@ -109,18 +110,6 @@ func newStream(h *Hub, w http.ResponseWriter, p Peer) *stream {
 		},
 	}
 	return st
-}
-
-// start sends the header. The server's deadlines do not count for a stream: a
-// read deadline would cancel the request, write deadlines are set per write.
-func (st *stream) start() {
-	h := st.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no") // nginx passes events on at once
-	h.Set("X-Content-Type-Options", "nosniff")
-	_ = st.rc.SetReadDeadline(time.Time{})
-	st.w.WriteHeader(http.StatusOK)
 }
 
 // emptyComment shows proxies that the stream is alive.
@@ -136,7 +125,7 @@ func (st *stream) run(ctx context.Context, drain func() bool, idle func() []byte
 		case <-ctx.Done():
 			return
 		case <-comment.C:
-			if st.write(idle()) != nil {
+			if st.Write(idle()) != nil {
 				return
 			}
 		case <-st.wake:
@@ -156,25 +145,10 @@ func (st *stream) drain() bool {
 		if b == nil {
 			return !ended
 		}
-		if st.write(b) != nil {
+		if st.Write(b) != nil {
 			return false
 		}
 	}
-}
-
-// write sends and flushes b.
-func (st *stream) write(b []byte) error {
-	st.mu.Lock()
-	deadline := st.deadline
-	if deadline.IsZero() {
-		deadline = time.Now().Add(st.hub.times.write)
-	}
-	_ = st.rc.SetWriteDeadline(deadline) // not every writer has one
-	st.mu.Unlock()
-	if _, err := st.w.Write(b); err != nil {
-		return err //nolint:wrapcheck // only whether there is one matters
-	}
-	return st.rc.Flush() //nolint:wrapcheck // see above
 }
 
 func (st *stream) identity() Peer { return st.peer }
@@ -189,32 +163,19 @@ func (st *stream) end(_ int, _ string, discard bool) {
 		return
 	}
 	close(st.over)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.deadline = time.Now().Add(st.hub.times.closing)
-	if !st.returned {
-		_ = st.rc.SetWriteDeadline(st.deadline) // a write under way must not take longer
-	}
+	st.End(time.Now().Add(st.hub.times.closing))
 }
 
 // abort ends the stream without waiting for a write under way.
 func (st *stream) abort() {
 	st.end(closeGoingAway, "", true)
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	if !st.returned {
-		_ = st.rc.SetWriteDeadline(time.Now())
-	}
+	st.End(time.Now())
 }
 
-// leave gives the connection back to the server, without our deadline: the next
-// request may come over it.
+// leave gives the connection back to the server.
 func (st *stream) leave() {
 	st.out.kill()
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	st.returned = true
-	_ = st.rc.SetWriteDeadline(time.Time{})
+	st.Leave()
 }
 
 // confirm implements sink: a stream begins, and says only what is missing. The
@@ -222,14 +183,30 @@ func (st *stream) leave() {
 // follows the session: whatever is published after that reaches it.
 func (st *stream) confirm(s *subscriber, f confirmation) {
 	st.begun.Do(func() {
-		// The id, without data, dispatches nothing in a browser, and lets it resume
-		// from here when the connection breaks before the first event.
-		st.out.push([]byte("retry: 3000\nid: " + f.cursor.String() + "\n\n"))
+		b := []byte("retry: 3000\n")
+		if !f.gap {
+			b = appendStreamID(b, f.cursor)
+		}
+		st.out.push(append(b, '\n'))
 		st.greet()
 	})
 	if f.gap {
-		st.out.push(appendStreamNotice(nil, s.topic.quoted, noticeGap, f.cursor.String()))
+		st.out.push(streamGap(s, f.cursor))
 	}
+}
+
+// appendStreamID appends an id, which without data dispatches nothing in a browser, and
+// lets it resume from there when the connection breaks before the first event.
+func appendStreamID(b []byte, c storage.Cursor) []byte {
+	b = append(b, "id: "...)
+	b = append(b, c.String()...)
+	return append(b, '\n')
+}
+
+// streamGap tells of a gap together with the cursor behind it: who had that one alone
+// when the connection breaks would resume from it, and never be told.
+func streamGap(s *subscriber, c storage.Cursor) []byte {
+	return append(appendStreamID(nil, c), appendStreamNotice(nil, s.topic.quoted, noticeGap, c.String())...)
 }
 
 // failed implements sink: the client comes again by itself.

@@ -73,6 +73,7 @@ type subscriber struct {
 	kept     []*delivery                 // in modeJoining
 	keptSize int
 	overflow bool // something was not kept
+	wakes    bool // see wakeWhenWhole
 	// again: he subscribed once more during a replay. He is answered between two of its
 	// pages, and has nextTypes from there on.
 	again     bool
@@ -118,7 +119,11 @@ func (s *subscriber) shares() bool {
 func (s *subscriber) startLive() {
 	t := s.topic
 	s.sink.confirm(s, confirmation{cursor: t.cursor})
-	s.setMode(modeShared)
+	if s.cursor = t.cursor; t.lost.shown(s) {
+		s.setMode(modeShared)
+	} else {
+		s.setMode(modeOwn)
+	}
 	s.started, s.first = true, t.cursor
 	for _, d := range s.pending {
 		s.lifecycle(d)
@@ -240,7 +245,10 @@ func (s *subscriber) saw(l storage.Link) bool {
 // he does, and he would never get them; the replay after the outage has them all.
 func (s *subscriber) hasBefore(d *delivery) bool {
 	at, before := s.topic.cursor, storage.Link{Producer: d.link.Producer, Number: d.link.Number - 1}
-	return s.cursor.Saw(before) || s.seen[before.Producer] >= before.Number || // true of the first
+	if before.Number == 0 { // what was left out may be of this node's earlier runs
+		return !s.withheld
+	}
+	return s.cursor.Saw(before) || s.seen[before.Producer] >= before.Number ||
 		!s.withheld && s.cursor.Epoch != 0 && s.cursor.Epoch == at.Epoch && s.cursor.Pos.Micros >= at.Pos.Micros
 }
 
@@ -264,6 +272,17 @@ func (s *subscriber) rejoin(after time.Duration) {
 		case <-s.ctx.Done():
 		}
 	})
+}
+
+// wakeWhenWhole lets a watchman look again once storage shows all of the log: what he
+// has read was incomplete, and what it left out need not come again.
+func (s *subscriber) wakeWhenWhole() {
+	t := s.topic
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if s.wakes = s.index >= 0; s.wakes && !t.hub.Degraded() {
+		t.scheduleRetry() // nobody will tell
+	}
 }
 
 // lifecycle gives the subscriber an event that every client gets, if he joined

@@ -33,6 +33,7 @@ type topic struct {
 	// own is the highest number delivered of each producer's chain, with or
 	// without a position.
 	own      map[storage.Producer]uint64
+	lost     lost
 	given    given
 	waiting  []held
 	timer    *time.Timer // runs while something is waiting
@@ -48,7 +49,7 @@ type topic struct {
 	sharers []*subscriber // those of subs who get the topic's frames
 	bursts  [encodings]burst
 	handed  bool            // something is queued for sharers and not yet flushed
-	pumping bool            // the pump is at work
+	pumping bool            // the pump, or a publisher, is writing
 	targets []*outbox       // of sharers; nil: they have changed. Never written to
 	sharing [transports]int // how many of sharers there are by transport
 }
@@ -118,10 +119,25 @@ func (t *topic) judge(d *delivery) verdict {
 	return ahead
 }
 
-// offer takes an event that storage has just acknowledged.
-func (t *topic) offer(d *delivery) {
+// offer takes an event that storage has just acknowledged. Its publisher writes it
+// himself where that costs less than to have it written; one who has more to publish
+// leaves it to the pump, which joins it with the others.
+func (t *topic) offer(d *delivery, more bool) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
+	mine := !more && !t.pumping && len(t.sharers) <= maxInline
+	t.pumping = t.pumping || mine
+	t.takeIn(d)
+	var targets []*outbox
+	if mine {
+		targets = t.due()
+	}
+	t.mu.Unlock()
+	if targets != nil {
+		t.pumpOnce(targets)
+	}
+}
+
+func (t *topic) takeIn(d *delivery) {
 	if len(t.subs) == 0 {
 		return
 	}
@@ -185,8 +201,9 @@ func (t *topic) advance(d *delivery) {
 		t.cursor = t.cursor.With(d.link)
 	} else {
 		t.cursor = t.cursor.Pass(d.epoch, d.pos, d.link)
+		t.lost.has(d.link.Producer, d.link.Number)
 	}
-	if d.pending {
+	if d.byNumber() {
 		t.given.add(d.id, d.link)
 	}
 	t.deliver(d, silent)
@@ -225,8 +242,9 @@ func (t *topic) tally(d *delivery) {
 			t.meters.delivered[via].Add(uint64(sent[via])) //nolint:gosec // positive
 		}
 	}
+	d.arrived(sent[viaWebSocket] + sent[viaStream])
 	if sent[viaWebSocket]+sent[viaStream] > 0 {
-		t.meters.delivery.observe(t.hub.now().Sub(d.received))
+		t.meters.delivery.Observe(t.hub.now().Sub(d.received))
 	}
 }
 
@@ -238,7 +256,7 @@ func (t *topic) announce(kind noticeKind, epoch storage.Epoch, pos storage.Posit
 // align lets subscribers share frames again whose cursor has become the topic's.
 func (t *topic) align() {
 	for _, s := range t.subs {
-		if s.mode == modeOwn && sameCursor(s.cursor, t.cursor) {
+		if s.mode == modeOwn && sameCursor(s.cursor, t.cursor) && t.lost.shown(s) {
 			s.setMode(modeShared)
 		}
 	}

@@ -106,12 +106,12 @@ func (s *Site) readForward(r *http.Request, session string, q storage.LogQuery, 
 		if err != nil {
 			return p, err
 		}
-		found := p.Entries
+		before := p.LogPage
 		if p.LogPage = page; n == 0 {
 			p.looked(page)
 		}
-		p.Entries = found
-		p.Gap = p.Gap || page.Gap
+		p.Entries = before.Entries
+		p.Gap, p.Degraded = before.Gap || page.Gap, before.Degraded || page.Degraded
 		for i, e := range page.Entries {
 			if !f.takes(typeOf(e.Data)) {
 				continue
@@ -144,7 +144,7 @@ func (s *Site) readBack(r *http.Request, session string, q storage.LogQuery, lim
 		if n == 0 {
 			p.LogPage = page
 		}
-		p.HasMore = page.HasMore
+		p.HasMore, p.Degraded = page.HasMore, p.Degraded || page.Degraded
 		p.looked(page)
 		for i, e := range slices.Backward(page.Entries) {
 			if !f.takes(typeOf(e.Data)) {

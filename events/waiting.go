@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // waitingRequest is a request that waits for something to come: a long poll, or one for input.
@@ -12,6 +13,8 @@ import (
 // are.
 type waitingRequest struct {
 	peer   Peer
+	opened time.Time
+	polled int // how many sessions it polls; 0: it is no poll
 	may    atomic.Pointer[Grant]
 	cancel context.CancelCauseFunc
 }
@@ -64,11 +67,12 @@ func (l *waitingRequests) list() []member {
 	return list
 }
 
-// hold makes a request known that is to wait. Its context ends when the client is no
-// longer admitted, with a [refusedError] as cause. release must be called.
-func (h *Hub) hold(ctx context.Context, g Grant) (waiting context.Context, r *waitingRequest, release func()) {
+// hold makes a request known that is to wait, for something to come into as many
+// sessions as it polls. Its context ends when the client is no longer admitted, with a
+// [refusedError] as cause. release must be called.
+func (h *Hub) hold(ctx context.Context, g Grant, polled int) (waiting context.Context, r *waitingRequest, release func()) {
 	waiting, cancel := context.WithCancelCause(ctx)
-	r = &waitingRequest{peer: g.Peer, cancel: cancel}
+	r = &waitingRequest{peer: g.Peer, opened: h.now(), polled: polled, cancel: cancel}
 	r.grant(g)
 	h.waiting.add(r)
 	if j := h.judge.Load(); j != nil { // see enroll
@@ -78,6 +82,14 @@ func (h *Hub) hold(ctx context.Context, g Grant) (waiting context.Context, r *wa
 		h.waiting.remove(r)
 		cancel(nil)
 	}
+}
+
+// Hold makes a request known that stays open beside the hub's own routes, such as one
+// that follows the hub's status. Its context ends when the client is no longer
+// admitted; granted answers what it may do now. release must be called.
+func (h *Hub) Hold(ctx context.Context, g Grant) (held context.Context, granted func() Grant, release func()) {
+	held, r, release := h.hold(ctx, g, 0)
+	return held, r.granted, release
 }
 
 // stillMay reports why a held request may not be answered: its client is no longer

@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/actionflows/lifeline/internal/sse"
 )
 
 // socket is what a WebSocket runs over: a hijacked connection, or one stream of
@@ -87,11 +89,13 @@ func (h *Hub) serveSocket(c *wsConn) {
 	// not the one of the HTTP server with all that hangs on it.
 	_, encrypted := c.sock.(*tls.Conn)
 	if (encrypted || c.raw != nil) && h.tasks.begin() {
-		go c.serve(h.tasks.end)
+		c.done = h.tasks.end
+		go c.serve()
 		return
 	}
 	c.reader.silent = nil
-	c.serve(func() {})
+	c.done = func() {}
+	c.serve()
 }
 
 // busyRetry is after how many seconds a client who met a limit on connections
@@ -232,15 +236,17 @@ func (h *Hub) accept(w http.ResponseWriter, r *http.Request, answer http.Header)
 type streamSocket struct {
 	body io.ReadCloser
 	w    io.Writer
-	rc   *http.ResponseController
+	rc   *http.ResponseController // the writer's
+	cut  *http.ResponseController // for others, see sse.Innermost
 
-	mu     sync.Mutex // guards closed: after Close the handler may have returned
-	closed bool
+	mu       sync.Mutex // guards what follows
+	closed   bool       // the handler may have returned
+	deadline time.Time
 }
 
 func acceptStream(w http.ResponseWriter, r *http.Request, rc *http.ResponseController, answer http.Header) (socket, []byte, error) {
 	maps.Copy(w.Header(), answer)
-	s := &streamSocket{body: r.Body, w: w, rc: rc}
+	s := &streamSocket{body: r.Body, w: w, rc: rc, cut: http.NewResponseController(sse.Innermost(w))}
 	_ = s.SetDeadline(time.Time{})
 	w.WriteHeader(http.StatusOK)
 	if err := rc.Flush(); err != nil {
@@ -252,6 +258,10 @@ func acceptStream(w http.ResponseWriter, r *http.Request, rc *http.ResponseContr
 func (s *streamSocket) Read(p []byte) (int, error) { return s.body.Read(p) } //nolint:wrapcheck // a plain passage
 
 func (s *streamSocket) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	deadline := s.deadline
+	s.mu.Unlock()
+	_ = s.rc.SetWriteDeadline(deadline) // a wrapper would set a later one
 	n, err := s.w.Write(p)
 	if err == nil {
 		err = s.rc.Flush()
@@ -265,7 +275,8 @@ func (s *streamSocket) SetDeadline(t time.Time) error {
 	if s.closed {
 		return net.ErrClosed
 	}
-	return errors.Join(s.rc.SetReadDeadline(t), s.rc.SetWriteDeadline(t))
+	s.deadline = t
+	return errors.Join(s.rc.SetReadDeadline(t), s.cut.SetWriteDeadline(t))
 }
 
 // Close makes a Read or Write under way return.

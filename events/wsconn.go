@@ -16,16 +16,20 @@ import (
 	"go.uber.org/zap"
 )
 
-// wsConn is one WebSocket client. One goroutine reads; a second writes while
-// there is something to write.
+// wsConn is one WebSocket client. A goroutine reads while there is something to read,
+// another one writes while the socket takes no more.
 type wsConn struct {
 	hub    *Hub
 	sock   socket
 	raw    syscall.RawConn // of sock, where it can be written to without waiting
 	source lazyReader      // from raw
+	parked atomic.Bool     // nobody reads: see rest
+	spot   int             // where it is parked, or was last
+	done   func()          // called at the end
 	reader frameReader
 	may    atomic.Pointer[Grant] // see grant
 	id     string
+	opened time.Time
 	enc    encoding // of what it shares with others
 	out    outbox
 	// What follows exists once it is needed. ctx ends with the connection.
@@ -64,13 +68,14 @@ func newWSConn(h *Hub, sock socket, early []byte, g Grant) *wsConn {
 	if c.raw = rawSocket(sock); c.raw != nil {
 		c.out.direct = c
 		c.source.init(c.raw, early)
-		c.reader.src, c.reader.silent = &c.source, c.source.silent
+		c.reader.src, c.reader.silent = &c.source, c.silent
 	} else {
 		c.reader.src = buffered(sock, early)
 	}
 	c.reader.control = c.control
 	c.reader.touch = func() { c.received.Store(h.now().UnixNano()) }
 	now := h.now()
+	c.opened = now
 	c.received.Store(now.UnixNano())
 	c.sent.Store(now.UnixNano())
 	c.nextPong, c.nextPing = now.Add(h.times.pong), now.Add(h.times.ping)
@@ -90,22 +95,48 @@ func (c *wsConn) granted() Grant { return *c.may.Load() }
 func (c *wsConn) grant(g Grant) { c.may.Store(&g) }
 
 // serve reads until the connection ends, cleans up and calls done. It returns early
-// when the client is silent; then a goroutine that waits goes on with it.
-func (c *wsConn) serve(done func()) {
+// when the client is silent; it goes on once something has come.
+func (c *wsConn) serve() {
 	err := c.readMessages()
 	if errors.Is(err, errSilent) {
-		go c.await(done)
+		c.rest()
 		return
 	}
 	c.cleanUp(err)
 	c.hub.connections.remove(c)
-	done()
+	c.done()
+}
+
+// silent reports whether the goroutine may leave: nothing has come, and nothing else
+// is waited for.
+func (c *wsConn) silent() bool { return c.out.isOpen() && c.source.silent() }
+
+// rest leaves the connection without a goroutine until something comes, or it is to
+// end: whoever ends it unparks it after that, so that either he or this sees the other.
+func (c *wsConn) rest() {
+	c.parked.Store(true)
+	if c.out.isOpen() && c.hub.parking.park(c.hub, c) {
+		if !c.out.isOpen() {
+			c.unpark()
+		}
+		return
+	}
+	if c.parked.CompareAndSwap(true, false) {
+		go c.await()
+	}
+}
+
+// unpark has a goroutine read again.
+func (c *wsConn) unpark() {
+	if c.parked.CompareAndSwap(true, false) {
+		go c.serve()
+	}
 }
 
 // await goes on once there is something to read.
-func (c *wsConn) await(done func()) {
+func (c *wsConn) await() {
 	c.source.await()
-	c.serve(done)
+	c.serve()
 }
 
 // cleanUp ends the connection after err.
@@ -125,6 +156,7 @@ func (c *wsConn) cleanUp(err error) {
 	}
 	c.abort()
 	c.out.wait()
+	c.hub.parking.forget(c)
 }
 
 // context is that of the connection's subscriptions and calls. Only its reader
@@ -185,12 +217,14 @@ func (c *wsConn) end(code int, reason string, discard bool) {
 		grace = c.hub.times.slow // it may still have much to read before this
 	}
 	_ = c.sock.SetDeadline(time.Now().Add(grace))
+	c.unpark()
 }
 
 // abort ends the connection at once; the reader cleans up.
 func (c *wsConn) abort() {
 	c.out.kill()
 	_ = c.sock.Close()
+	c.unpark()
 }
 
 var writeBuffers = sync.Pool{New: func() any { b := make([]byte, 0, maxJoin); return &b }}

@@ -38,28 +38,32 @@ func (w *Watcher) dormant(ctx context.Context, cause error, began time.Time) (fr
 }
 
 // awaitRoot returns when the root, which was missing, appears, or when ctx is
-// done. It watches the nearest directory above that exists; where that is not
-// possible only ctx ends it.
+// done. It watches the nearest directory above that exists, and looks from time
+// to time, as a file system that is mounted gives no hint.
 func (w *Watcher) awaitRoot(ctx context.Context) {
-	sub := newSubscriber()
-	n, err := acquireNotifier(sub)
-	if err != nil {
-		<-ctx.Done()
-		return
+	tick := time.NewTicker(orDuration(w.cfg.Poll, checkInterval))
+	defer tick.Stop()
+	var sub *subscriber
+	if w.cfg.Poll == 0 {
+		sub, _ = w.hooks.notifiers.acquire() // without it there is the ticker
 	}
-	defer n.release(sub)
+	if sub == nil {
+		sub = newSubscriber(nil)
+	} else {
+		defer sub.release()
+	}
 	var above string
 	for ctx.Err() == nil {
 		next, root := w.nearest()
-		if next != above {
+		if next != above && sub.n != nil {
 			if above != "" {
-				n.remove(sub, above)
+				sub.unwatch(above)
 			}
 			above = next
-			_ = n.add(sub, above, 0)
+			_ = sub.watch(above, fileID{}, 0)
 			continue // look again: it may have changed before it was watched
 		}
-		if w.rootThere() || !awaitHint(ctx, sub, root) {
+		if w.rootThere() || !awaitHint(ctx, sub, root, tick.C) {
 			return
 		}
 	}
@@ -81,39 +85,39 @@ func (w *Watcher) nearest() (above, root string) {
 }
 
 func (w *Watcher) rootThere() bool {
-	if w.root == "" {
-		return isDir(w.cfg.Dir)
+	t, err := w.findTree()
+	if err == nil {
+		t.close()
 	}
-	_, err := checkRoot(w.root)
 	return err == nil
 }
 
 // location is the path of the root, resolved if it ever was.
 func (w *Watcher) location() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.root == "" {
 		return filepath.Clean(w.cfg.Dir)
 	}
 	return w.root
 }
 
-// awaitHint waits for a hint that concerns root or a directory above it. It
-// returns false when ctx is done; where hints have ended it waits for that.
-func awaitHint(ctx context.Context, sub *subscriber, root string) bool {
+// awaitHint waits for a hint that concerns root or a directory above it, or for
+// a tick. It returns false when ctx is done.
+func awaitHint(ctx context.Context, sub *subscriber, root string, tick <-chan time.Time) bool {
 	for {
 		select {
 		case <-ctx.Done():
 			return false
-		case <-sub.wake:
+		case <-tick:
+			return true
+		case <-sub.hinted():
 		}
-		dirty, overflow, err := sub.take()
-		if err != nil {
-			<-ctx.Done()
-			return false
-		}
-		if overflow > 0 {
+		h := sub.take()
+		if h.lost > 0 {
 			return true
 		}
-		for name := range dirty {
+		for name := range h.dirty {
 			if name == root || strings.HasPrefix(root, name+string(filepath.Separator)) {
 				return true
 			}

@@ -2,6 +2,8 @@ package watcher
 
 import (
 	"cmp"
+	"fmt"
+	"io/fs"
 	"slices"
 	"sync"
 	"time"
@@ -27,12 +29,12 @@ type pending struct {
 	replaced bool // deleted and created in between
 	first    time.Time
 	last     time.Time
+	known    meta // what the snapshot has
 
 	// The last look at a file that is to be reported as written.
-	sampled time.Time
+	look    meta
+	sampled time.Time // when
 	held    time.Time // since when size and mtime have held
-	size    int64
-	mtime   int64
 }
 
 // leavesDeletion reports whether p comes to a deletion, followed by a creation
@@ -62,22 +64,62 @@ func (p *pending) written() bool { return p.now == kindFile }
 type coalescer struct {
 	debounce, maxWait time.Duration
 
-	// stat looks at the file of a relative path.
-	stat func(rel string) (meta, error)
+	// open lets files be looked at; it is called once for a number of them.
+	open func() (statter, error)
 
 	wake chan struct{}
 
-	mu   sync.Mutex
-	open map[string]*pending
+	mu      sync.Mutex
+	waiting map[string]*pending
+
+	// told has the files that were other than the snapshot knew when their event
+	// left, until it knows: what it then finds is no news.
+	told map[string]meta
 }
 
-func newCoalescer(debounce, maxWait time.Duration, stat func(string) (meta, error)) *coalescer {
+// statter looks at the files of relative paths until it is closed.
+type statter interface {
+	stat(rel string) (meta, error)
+	close()
+}
+
+// glance opens the files when the first one is looked at. Where that fails they
+// are not there.
+type glance struct {
+	open  func() (statter, error)
+	files statter
+	err   error
+}
+
+func (g *glance) stat(rel string) (meta, error) {
+	if g.files == nil && g.err == nil {
+		files, err := g.open()
+		if err != nil {
+			g.err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+		} else {
+			g.files = files
+		}
+	}
+	if g.err != nil {
+		return meta{}, g.err
+	}
+	return g.files.stat(rel)
+}
+
+func (g *glance) close() {
+	if g.files != nil {
+		g.files.close()
+	}
+}
+
+func newCoalescer(debounce, maxWait time.Duration, open func() (statter, error)) *coalescer {
 	return &coalescer{
 		debounce: debounce,
 		maxWait:  maxWait,
-		stat:     stat,
+		open:     open,
 		wake:     make(chan struct{}, 1),
-		open:     map[string]*pending{},
+		waiting:  map[string]*pending{},
+		told:     map[string]meta{},
 	}
 }
 
@@ -94,17 +136,22 @@ func (c *coalescer) add(now time.Time, changes []change) {
 }
 
 func (c *coalescer) merge(now time.Time, ch change) {
-	p := c.open[ch.path]
+	p := c.waiting[ch.path]
+	told, ok := c.told[ch.path]
+	delete(c.told, ch.path)
+	if p == nil && ok && ch.was == kindFile && told.settled && told.sameContent(ch.meta) {
+		return
+	}
 	if p == nil {
 		p = &pending{was: ch.was, first: now}
-		c.open[ch.path] = p
+		c.waiting[ch.path] = p
 	}
 	if ch.was == kindNone && p.was != kindNone {
 		p.replaced = true
 	}
-	p.now, p.last = ch.now, now
+	p.now, p.last, p.known = ch.now, now, ch.meta
 	if p.was == kindNone && p.now == kindNone {
-		delete(c.open, ch.path)
+		delete(c.waiting, ch.path)
 	}
 }
 
@@ -113,9 +160,11 @@ func (c *coalescer) merge(now time.Time, ch change) {
 func (c *coalescer) collect(now time.Time) (out []outcome, next time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	files := &glance{open: c.open}
+	defer files.close()
 	due := map[string]*pending{}
-	for rel, p := range c.open {
-		at := c.dueAt(rel, p, now)
+	for rel, p := range c.waiting {
+		at := c.dueAt(files, rel, p, now)
 		if !at.After(now) {
 			due[rel] = p
 			continue
@@ -129,14 +178,17 @@ func (c *coalescer) collect(now time.Time) (out []outcome, next time.Time) {
 	}
 	c.addAncestors(due)
 	split := c.splitBelow(due)
-	for rel := range due {
-		delete(c.open, rel)
+	for rel, p := range due {
+		delete(c.waiting, rel)
+		if p.written() && p.look.kind == kindFile && !p.look.sameContent(p.known) {
+			c.told[rel] = p.look
+		}
 	}
 	return outcomes(due, split), next
 }
 
 // dueAt is when p may leave, as far as one can tell now.
-func (c *coalescer) dueAt(rel string, p *pending, now time.Time) time.Time {
+func (c *coalescer) dueAt(files *glance, rel string, p *pending, now time.Time) time.Time {
 	limit := p.first.Add(c.maxWait)
 	due := p.last.Add(c.debounce)
 	if due.After(limit) {
@@ -148,7 +200,7 @@ func (c *coalescer) dueAt(rel string, p *pending, now time.Time) time.Time {
 	if begin := due.Add(-stableFor); now.Before(begin) {
 		return begin
 	}
-	next, there := c.sample(rel, p, now)
+	next, there := sample(files, rel, p, now)
 	switch {
 	case !there && now.Before(limit):
 		return now.Add(stablePoll)
@@ -165,19 +217,19 @@ func (c *coalescer) dueAt(rel string, p *pending, now time.Time) time.Time {
 
 // sample looks at the file if the last look is old enough. It returns when to
 // look again, the zero time once the file is stable.
-func (c *coalescer) sample(rel string, p *pending, now time.Time) (next time.Time, there bool) {
+func sample(files *glance, rel string, p *pending, now time.Time) (next time.Time, there bool) {
 	if !p.sampled.IsZero() && now.Sub(p.sampled) < stablePoll {
 		return p.nextSample(), true
 	}
-	m, err := c.stat(rel)
+	m, err := files.stat(rel)
 	if isVanished(err) || err == nil && m.kind != kindFile {
 		p.sampled = time.Time{}
 		return time.Time{}, false
 	}
-	if p.sampled.IsZero() || m.size != p.size || m.mtime != p.mtime {
-		p.held, p.size, p.mtime = now, m.size, m.mtime
+	if p.sampled.IsZero() || m.size != p.look.size || m.mtime != p.look.mtime {
+		p.held = now
 	}
-	p.sampled = now
+	p.look, p.sampled = m, now
 	return p.nextSample(), true
 }
 
@@ -190,13 +242,13 @@ func (c *coalescer) addAncestors(due map[string]*pending) {
 			continue
 		}
 		for dir := dirOf(rel); dir != ""; dir = dirOf(dir) {
-			if a := c.open[dir]; a != nil && a.now == kindDir && a.leavesCreation() {
+			if a := c.waiting[dir]; a != nil && a.now == kindDir && a.leavesCreation() {
 				above = append(above, dir)
 			}
 		}
 	}
 	for _, dir := range above {
-		due[dir] = c.open[dir]
+		due[dir] = c.waiting[dir]
 	}
 }
 
@@ -214,14 +266,14 @@ func (c *coalescer) splitBelow(due map[string]*pending) map[string]kind {
 	if len(deleted) == 0 {
 		return split
 	}
-	for rel, p := range c.open {
+	for rel, p := range c.waiting {
 		if p.was == kindNone || !hasAncestor(rel, deleted) {
 			continue
 		}
 		split[rel] = p.was
 		p.was, p.replaced = kindNone, false
 		if p.now == kindNone {
-			delete(c.open, rel)
+			delete(c.waiting, rel)
 			delete(due, rel)
 		}
 	}

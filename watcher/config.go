@@ -26,6 +26,13 @@ type Config struct {
 	// Dir is the directory, as an absolute path.
 	Dir string
 
+	// Beneath is the directory that Dir must be beneath once its links are
+	// resolved, or be itself, as an absolute path; empty where Dir is trusted.
+	// At the start and at every later look Dir is reached from there, through
+	// directories only, so that a link that takes the place of one is not
+	// followed. Where it is elsewhere the watcher fails with ErrNotBeneath.
+	Beneath string
+
 	// Ignore holds doublestar patterns in addition to the default ones. A
 	// pattern without a slash is compared with the name of an entry at any
 	// depth, one with a slash with the path relative to Dir. A slash at the end
@@ -39,6 +46,11 @@ type Config struct {
 	// Debounce is how long a path must be quiet before its event leaves, and
 	// MaxWait how long an event is held back at most. Zero means the defaults.
 	Debounce, MaxWait time.Duration
+
+	// Poll is how often the tree is compared with what is known of it, for file
+	// systems that do not tell of changes (NFS, SMB, FUSE): an event leaves up to
+	// Poll later. Zero means that the kernel's notifications are used.
+	Poll time.Duration
 
 	// Depth is the number of directories between Dir and the deepest entry
 	// that is reported. Nil means DefaultDepth.
@@ -66,6 +78,10 @@ type Config struct {
 	// never under a lock. It may be nil. It must not call Stop, which waits
 	// for it.
 	OnState func(Status)
+
+	// OnRescan is told of every comparison of the whole tree that made up for
+	// lost hints, in order with and under the conditions of OnState.
+	OnRescan func(Status)
 }
 
 // Validate reports every value that cannot be used, by the name of its field.
@@ -76,6 +92,9 @@ func (c Config) Validate() error {
 	}
 	if !filepath.IsAbs(c.Dir) {
 		errs = append(errs, fmt.Errorf("dir: %q is not an absolute path", c.Dir))
+	}
+	if c.Beneath != "" && !filepath.IsAbs(c.Beneath) {
+		errs = append(errs, fmt.Errorf("beneath: %q is not an absolute path", c.Beneath))
 	}
 	for _, pattern := range c.Ignore {
 		if err := validatePattern(pattern); err != nil {
@@ -90,6 +109,9 @@ func (c Config) Validate() error {
 	}
 	if c.debounce() > c.maxWait() {
 		errs = append(errs, fmt.Errorf("max_wait: %s is shorter than debounce %s", c.maxWait(), c.debounce()))
+	}
+	if c.Poll < 0 {
+		errs = append(errs, fmt.Errorf("poll: %s is negative", c.Poll))
 	}
 	if c.depth() < 0 {
 		errs = append(errs, fmt.Errorf("depth: %d is negative", *c.Depth))

@@ -17,6 +17,8 @@ func TestValidate(t *testing.T) {
 		`ignore: "a[" is not a valid glob`:               func(c *Config) { c.Ignore = []string{"a["} },
 		`ignore: "!a" negates`:                           func(c *Config) { c.Ignore = []string{"!a"} },
 		`ignore: "/" matches nothing`:                    func(c *Config) { c.Ignore = []string{"/"} },
+		"beneath: \"rel\" is not an absolute path":       func(c *Config) { c.Beneath = "rel" },
+		"poll: -1s is negative":                          func(c *Config) { c.Poll = -time.Second },
 		"debounce: -1s is negative":                      func(c *Config) { c.Debounce = -time.Second },
 		"max_wait: -1s is negative":                      func(c *Config) { c.MaxWait = -time.Second },
 		"max_wait: 100ms is shorter than debounce 300ms": func(c *Config) { c.MaxWait = 100 * time.Millisecond },
@@ -103,7 +105,7 @@ func TestEventForm(t *testing.T) {
 func TestStatusForm(t *testing.T) {
 	got, err := json.Marshal(Status{Session: "s", Root: "/r", State: StateWatching})
 	must(t, err)
-	want := `{"session":"s","root":"/r","state":"watching","attempts":0,"maxAttempts":0,"entries":0,"watches":0,` +
+	want := `{"session":"s","root":"/r","state":"watching","attempts":0,"maxAttempts":0,"entries":0,"watches":0,"unwatched":0,"watchLimit":0,` +
 		`"lastEvent":null,"lastError":"","overflows":0,"rescans":0}`
 	if string(got) != want {
 		t.Errorf("got %s", got)

@@ -29,7 +29,16 @@
 //     given up because its root is gone starts again when the root appears.
 //   - A directory that cannot be watched or read (no permission, no watches
 //     left) is no failure: it is compared with the snapshot every 2 s, and the
-//     state reads degraded.
+//     state reads degraded. That also goes for the root, as far as watches are
+//     concerned.
+//   - The root's device and inode and the list of watches are checked every 2 s,
+//     as a file system is unmounted without a hint. An unmounted root counts as
+//     gone; watches that have ended are found within 6 s and the tree is compared.
+//   - With Config.Poll there are no hints: the whole tree is compared with the
+//     snapshot, one comparison that long after the end of the other.
+//   - All looks go through an [os.Root] that is opened for them: no link leads
+//     out of the root, nothing keeps the file system from being unmounted, and
+//     with Config.Beneath the root itself is reached from there each time.
 //
 // # Depth, ignores and links
 //

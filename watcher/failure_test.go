@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -64,59 +63,14 @@ func TestRootIsAFile(t *testing.T) {
 	}
 }
 
-func TestRootRemovedAndMadeAgain(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "root")
-	tree(t, filepath.Join(dir, "d"), "d", 0, 0)
-	write(t, filepath.Join(dir, "d", "f"), "x")
-	u := watch(t, dir, func(c *Config, _ *hooks) { c.RetryInitial = 500 * time.Millisecond })
-	must(t, os.Rename(dir, dir+".old"))
-	u.expect("deleted d/f", "deleted d/")
-	u.waitState(StateRetrying)
-	u.sawLog(zapcore.ErrorLevel, "watcher failed")
-	must(t, os.MkdirAll(filepath.Join(dir, "e"), 0o755))
-	write(t, filepath.Join(dir, "e", "g"), "x")
-	u.expect("created e/", "created e/g")
-	u.waitState(StateWatching)
-	write(t, filepath.Join(dir, "e", "g"), "xx")
-	u.expect("modified e/g")
-
-	// At once, and perhaps with the same inode number.
-	for range 3 {
-		must(t, os.RemoveAll(dir))
-		must(t, os.Mkdir(dir, 0o755))
-		u.expect("deleted e/g", "deleted e/")
-		must(t, os.Mkdir(filepath.Join(dir, "e"), 0o755))
-		write(t, filepath.Join(dir, "e", "g"), "x")
-		u.expect("created e/", "created e/g")
-		u.waitState(StateWatching)
-		u.setStable()
-	}
-}
-
-func TestRootAppearsAfterGivenUp(t *testing.T) {
-	t.Parallel()
-	dir := filepath.Join(t.TempDir(), "root")
-	must(t, os.Mkdir(dir, 0o755))
-	write(t, filepath.Join(dir, "f"), "x")
-	none := 0
-	u := watch(t, dir, quick, func(c *Config, _ *hooks) { c.RetryAttempts = &none })
-	must(t, os.RemoveAll(dir))
-	u.waitState(StateFailed)
-	u.expect("deleted f")
-	must(t, os.Mkdir(dir, 0o755))
-	write(t, filepath.Join(dir, "g"), "x")
-	u.expect("created g")
-}
-
 // failing makes reading of directories with a name fail while it is on.
 func failing(name string, err error, on *atomic.Bool) option {
 	return func(_ *Config, h *hooks) {
-		h.readDir = func(dir string) ([]fs.DirEntry, error) {
+		h.readDir = func(dir string) error {
 			if on.Load() && filepath.Base(dir) == name {
-				return nil, err
+				return err
 			}
-			return os.ReadDir(dir)
+			return nil
 		}
 	}
 }
@@ -130,7 +84,7 @@ func TestScanFailsInTheMiddle(t *testing.T) {
 		c.RetryAttempts = &many
 	})
 	on.Store(true)
-	want := tree(t, filepath.Join(dir, "t"), "t", 3, 3)
+	want := plant(t, filepath.Join(dir, "t"), "t", 3, 3)
 	u.waitState(StateRetrying)
 	write(t, filepath.Join(dir, "t", "while-down"), "x")
 	on.Store(false)
@@ -143,7 +97,7 @@ func TestScanFailsInTheMiddle(t *testing.T) {
 func TestFirstScanFails(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	tree(t, filepath.Join(dir, "t"), "t", 3, 3)
+	plant(t, filepath.Join(dir, "t"), "t", 3, 3)
 	var on atomic.Bool
 	on.Store(true)
 	u := watch(t, dir, quick, failing("d1", errInjected, &on))
@@ -200,19 +154,28 @@ func TestDirectoryThatCannotBeRead(t *testing.T) {
 	u.waitState(StateWatching)
 }
 
-// notifierOf returns the notifier in use, which parallel tests share: those who
-// break it run alone.
-func notifierOf() *notifier {
-	currentMu.Lock()
-	defer currentMu.Unlock()
-	return current
+// ownNotifier gives a watcher a notifier that no other test uses, so that it can
+// be broken.
+func ownNotifier(ns *notifiers) option {
+	return func(_ *Config, h *hooks) { h.notifiers = ns }
+}
+
+func (ns *notifiers) inUse() *notifier {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	return ns.current
 }
 
 func TestOverflowIsRescanned(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
-	tree(t, filepath.Join(dir, "t"), "t", 3, 3)
-	u := watch(t, dir)
-	n := notifierOf()
+	plant(t, filepath.Join(dir, "t"), "t", 3, 3)
+	var ns notifiers
+	rescanned := make(chan Status, 10)
+	u := watch(t, dir, ownNotifier(&ns), func(c *Config, _ *hooks) {
+		c.OnRescan = func(s Status) { rescanned <- s }
+	})
+	n := ns.inUse()
 
 	// Without its watches the notifier is deaf, which is what an overflow is
 	// like for these paths.
@@ -227,6 +190,9 @@ func TestOverflowIsRescanned(t *testing.T) {
 	u.expectSet("deleted t/d1/f1.txt", "created new/", "created new/sub/", "created new/sub/f", "modified t/d0/f0.txt")
 	u.sawState(StateDegraded)
 	u.waitState(StateWatching)
+	if s := <-rescanned; s.State != StateDegraded || s.Rescans != 1 || len(rescanned) > 0 {
+		t.Errorf("told of the rescan with %+v", s)
+	}
 	if s := u.Status(); s.Overflows != 1 || s.Rescans != 1 || s.Attempts != 0 {
 		t.Errorf("status %+v", s)
 	}
@@ -235,16 +201,19 @@ func TestOverflowIsRescanned(t *testing.T) {
 }
 
 func TestNotifierFails(t *testing.T) {
+	t.Parallel()
 	for name, breakIt := range map[string]func(*notifier){
 		"error":  func(n *notifier) { n.fs.Errors <- errInjected },
 		"closed": func(n *notifier) { _ = n.fs.Close() },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
-			u := watch(t, dir, func(c *Config, _ *hooks) { c.RetryInitial = 200 * time.Millisecond })
-			other := watch(t, t.TempDir(), quick)
-			breakIt(notifierOf())
-			u.waitState(StateRetrying)
+			var ns notifiers
+			u := watch(t, dir, ownNotifier(&ns), func(c *Config, _ *hooks) { c.RetryInitial = 200 * time.Millisecond })
+			other := watch(t, t.TempDir(), quick, ownNotifier(&ns))
+			breakIt(ns.inUse())
+			u.sawState(StateRetrying)
 			write(t, filepath.Join(dir, "while-down"), "x")
 			u.expect("created while-down")
 			u.waitState(StateWatching)
@@ -256,82 +225,32 @@ func TestNotifierFails(t *testing.T) {
 }
 
 func TestLateErrorOfFsnotifyIsNoFailure(t *testing.T) {
-	u := watch(t, t.TempDir())
-	notifierOf().fs.Errors <- syscall.EINVAL
+	t.Parallel()
+	var ns notifiers
+	u := watch(t, t.TempDir(), ownNotifier(&ns))
+	ns.inUse().fs.Errors <- syscall.EINVAL
 	u.nothing()
 	if u.logs.FilterMessage("watcher failed").Len() > 0 {
 		t.Error("failed")
 	}
 }
 
-func TestTwoWatchersOnOneRoot(t *testing.T) {
+func TestStopOfOneThatHasFailed(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	must(t, os.Mkdir(filepath.Join(dir, "d"), 0o755))
-	one, two := watch(t, dir), watch(t, dir)
-	below := watch(t, filepath.Join(dir, "d"))
-	write(t, filepath.Join(dir, "d", "f"), "x")
-	one.expect("created d/f")
-	two.expect("created d/f")
-	below.expect("created f")
-	one.Stop()
-	below.Stop()
-	write(t, filepath.Join(dir, "d", "g"), "x")
-	two.expect("created d/g")
-	for range 10 {
-		must(t, os.RemoveAll(filepath.Join(dir, "d")))
-		must(t, os.MkdirAll(filepath.Join(dir, "d"), 0o755))
+	u := watch(t, filepath.Join(t.TempDir(), "missing"), quick)
+	u.waitState(StateFailed)
+	u.Stop()
+	u.Stop()
+	if u.Status().State != StateStopped {
+		t.Errorf("status %+v", u.Status())
 	}
-	third := watch(t, dir)
-	two.marks("settled")
-	third.marks("settled too")
-	write(t, filepath.Join(dir, "d", "h"), "x")
-	third.expect("created d/h")
-	if len(one.events) > 0 || len(below.events) > 0 {
-		t.Error("events after stop")
+	u.sawState(StateStopped)
+	if err := u.Restart(); !errors.Is(err, ErrNotFailed) {
+		t.Errorf("restart of a stopped watcher: %v", err)
 	}
 }
 
-func TestStopLeavesNothing(t *testing.T) {
-	dir := t.TempDir()
-	tree(t, filepath.Join(dir, "t"), "t", 20, 2)
-	descriptors, goroutines := countDescriptors(t), runtime.NumGoroutine()
-	for range 3 {
-		u := watch(t, dir)
-		missing := watch(t, filepath.Join(dir, "missing"), quick)
-		missing.waitState(StateFailed)
-		for i := range 20 {
-			write(t, filepath.Join(dir, "t", "d0", "f0.txt"), strings.Repeat("x", i))
-		}
-		u.Stop()
-		u.Stop()
-		missing.Stop()
-		if u.Status().State != StateStopped {
-			t.Errorf("status %+v", u.Status())
-		}
-		u.sawState(StateStopped)
-		if err := u.Restart(); !errors.Is(err, ErrNotFailed) {
-			t.Errorf("restart of a stopped watcher: %v", err)
-		}
-		left := len(u.events)
-		write(t, filepath.Join(dir, "t", "d0", "f1.txt"), "changed")
-		time.Sleep(2 * DefaultDebounce)
-		if len(u.events) != left {
-			t.Error("event after stop")
-		}
-	}
-	if got := countDescriptors(t); got > descriptors {
-		t.Errorf("%d descriptors, %d before", got, descriptors)
-	}
-	if got := runtime.NumGoroutine(); got > goroutines {
-		t.Errorf("%d goroutines, %d before", got, goroutines)
-	}
-	if notifierOf() != nil {
-		t.Error("the notifier is still there")
-	}
-}
-
-func countDescriptors(t *testing.T) int {
+func countDescriptors(t testing.TB) int {
 	t.Helper()
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {

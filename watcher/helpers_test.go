@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -23,21 +22,31 @@ import (
 // The tests wait more than they work.
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if err := flag.Set("test.parallel", "8"); err != nil {
+	if err := flag.Set("test.parallel", "40"); err != nil {
 		panic(err)
 	}
 	goleak.VerifyTestMain(m)
 }
 
-const patience = 15 * time.Second
+// pollEvery is shorter than the time within which changes are merged.
+const pollEvery = 20 * time.Millisecond
+
+const patience = time.Minute
 
 // watched is a watcher under test with its events, states and logs.
 type watched struct {
-	*Watcher
-	t      *testing.T
-	dir    string
-	events chan Event
-	logs   *observer.ObservedLogs
+	*Watcher        // nil: a control, of which only events are wanted
+	stop     func() // of a control
+	t        testing.TB
+	dir      string
+	cfg      Config
+	events   chan Event
+	logs     *observer.ObservedLogs
+	patience time.Duration
+
+	model map[string]bool   // what events say is there; directories with a slash
+	told  map[string]string // when the last event of a path left
+	last  Event
 
 	mu     sync.Mutex
 	states []State
@@ -46,11 +55,24 @@ type watched struct {
 
 type option func(*Config, *hooks)
 
-func watch(t *testing.T, dir string, options ...option) *watched {
+func watch(t testing.TB, dir string, options ...option) *watched {
+	t.Helper()
+	u, h := newWatched(t, dir, options)
+	w, err := start(u.cfg, h)
+	must(t, err)
+	u.Watcher = w
+	t.Cleanup(w.Stop)
+	eventually(t, func() bool { return w.Status().State != StateStarting }, func() string { return "still scans" })
+	return u
+}
+
+func newWatched(t testing.TB, dir string, options []option) (*watched, hooks) {
 	t.Helper()
 	core, logs := observer.New(zapcore.DebugLevel)
-	u := &watched{t: t, dir: dir, events: make(chan Event, 100_000), logs: logs}
-	cfg := Config{
+	u := &watched{
+		t: t, dir: dir, events: make(chan Event, 100_000), logs: logs, patience: patience, model: map[string]bool{}, told: map[string]string{},
+	}
+	u.cfg = Config{
 		Session: "s1",
 		Dir:     dir,
 		Logger:  zap.New(core),
@@ -64,20 +86,28 @@ func watch(t *testing.T, dir string, options ...option) *watched {
 			u.states = append(u.states, s.State)
 		},
 	}
-	h := hooks{addWatch: func(string) error { return nil }, readDir: os.ReadDir}
+	nothing := func(string) error { return nil }
+	h := hooks{addWatch: nothing, readDir: nothing, notifiers: &shared}
 	for _, o := range options {
-		o(&cfg, &h)
+		o(&u.cfg, &h)
 	}
-	w, err := start(cfg, h)
-	if err != nil {
-		t.Fatal(err)
+	for _, p := range u.visible() {
+		u.model[strings.ToValidUTF8(p, "\uFFFD")] = true
 	}
-	u.Watcher = w
-	t.Cleanup(w.Stop)
-	return u
+	return u, h
 }
 
 func quick(c *Config, _ *hooks) { c.RetryInitial = 20 * time.Millisecond }
+
+// end stops what is watching.
+func (u *watched) end() {
+	if u.Watcher != nil {
+		u.Stop()
+	}
+	if u.stop != nil {
+		u.stop()
+	}
+}
 
 func (u *watched) line(ev Event) string {
 	slash := ""
@@ -92,11 +122,24 @@ func (u *watched) next() Event {
 	select {
 	case ev := <-u.events:
 		u.seen = append(u.seen, u.line(ev))
+		u.check(ev)
 		return ev
-	case <-time.After(patience):
-		u.t.Fatalf("no event; state %s, seen %v, logs %v", u.Status().State, tail(u.seen), u.logs.All())
+	case <-time.After(u.patience):
+		u.t.Fatalf("no event of %s; %s; seen %.30q", u.dir, u.story(), tail(u.seen))
 		panic("unreachable")
 	}
+}
+
+// story is what the watcher says of itself.
+func (u *watched) story() string {
+	if u.Watcher == nil {
+		return "a control"
+	}
+	lines := []string{fmt.Sprintf("%+v", u.Status())}
+	for _, e := range u.logs.All() {
+		lines = append(lines, fmt.Sprint(e.Time.Format("05.000 "), e.Message, e.ContextMap()["error"]))
+	}
+	return strings.Join(tail(lines), "\n")
 }
 
 func tail(s []string) []string { return s[max(0, len(s)-20):] }
@@ -132,16 +175,20 @@ func (u *watched) expect(want ...string) {
 // expectSet wants exactly these events, in whatever order, and none besides.
 func (u *watched) expectSet(want ...string) {
 	u.t.Helper()
+	u.expectInAnyOrder(want...)
+	u.nothing()
+}
+
+// expectInAnyOrder wants exactly these events next.
+func (u *watched) expectInAnyOrder(want ...string) {
+	u.t.Helper()
 	var got []string
 	for range want {
 		got = append(got, u.line(u.next()))
 	}
-	slices.Sort(got)
-	slices.Sort(want)
-	if !slices.Equal(got, want) {
-		u.t.Fatalf("got events\n  %s\nwant\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	if diff := difference(got, want); diff != "" {
+		u.t.Fatalf("events invented (+) and missing (-):%s", diff)
 	}
-	u.nothing()
 }
 
 // nothing wants no event before that of a further change.
@@ -154,6 +201,9 @@ func (u *watched) nothing() {
 
 func (u *watched) waitState(want State) {
 	u.t.Helper()
+	if u.Watcher == nil {
+		return
+	}
 	eventually(u.t, func() bool { return u.Status().State == want },
 		func() string {
 			return fmt.Sprintf("state %s, want %s (%s)", u.Status().State, want, u.Status().LastError)
@@ -162,6 +212,9 @@ func (u *watched) waitState(want State) {
 
 func (u *watched) sawState(want State) {
 	u.t.Helper()
+	if u.Watcher == nil {
+		return
+	}
 	eventually(u.t, func() bool {
 		u.mu.Lock()
 		defer u.mu.Unlock()
@@ -171,6 +224,9 @@ func (u *watched) sawState(want State) {
 
 func (u *watched) sawLog(level zapcore.Level, message string) {
 	u.t.Helper()
+	if u.Watcher == nil {
+		return
+	}
 	eventually(u.t, func() bool {
 		for _, e := range u.logs.FilterMessage(message).All() {
 			if e.Level == level && e.ContextMap()["source"] == "fileWatcher" {
@@ -181,7 +237,7 @@ func (u *watched) sawLog(level zapcore.Level, message string) {
 	}, func() string { return fmt.Sprintf("no %s log %q in %v", level, message, u.logs.All()) })
 }
 
-func eventually(t *testing.T, ok func() bool, why func() string) {
+func eventually(t testing.TB, ok func() bool, why func() string) {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for !ok() {
@@ -192,59 +248,32 @@ func eventually(t *testing.T, ok func() bool, why func() string) {
 	}
 }
 
-func write(t *testing.T, path, content string) {
+func write(t testing.TB, path, content string) {
 	t.Helper()
 	must(t, os.WriteFile(path, []byte(content), 0o644))
 }
 
-func must(t *testing.T, err error) {
+// inMemory makes a directory, in memory where that is possible.
+func inMemory(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "lifeline-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-// walk lists what is beneath dir as events would name it.
-func walk(t *testing.T, dir string) []string {
-	t.Helper()
-	var all []string
-	must(t, filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
-		if err != nil || p == dir {
-			return err
-		}
-		rel, err := filepath.Rel(dir, p)
-		if d.IsDir() {
-			rel += "/"
-		}
-		all = append(all, rel)
-		return err
-	}))
-	slices.Sort(all)
-	return all
-}
-
-// known lists what the snapshot of a stopped watcher holds.
-func (u *watched) known() []string {
-	var all []string
-	var visit func(rel string, n *node)
-	visit = func(rel string, n *node) {
-		for name, child := range n.children {
-			at := rel + name
-			if child.meta.kind == kindDir {
-				at += "/"
-			}
-			all = append(all, at)
-			visit(rel+name+"/", child)
-		}
-	}
-	visit("", u.snap.root)
-	slices.Sort(all)
-	return all
-}
-
-// tree makes a directory with subdirectories and files and returns the events
+// plant makes a directory with subdirectories and files and returns the events
 // of its creation at rel.
-func tree(t *testing.T, dir, rel string, dirs, files int) []string {
+func plant(t testing.TB, dir, rel string, dirs, files int) []string {
 	t.Helper()
 	must(t, os.MkdirAll(dir, 0o755))
 	lines := []string{"created " + rel + "/"}

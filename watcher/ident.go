@@ -2,7 +2,7 @@ package watcher
 
 import (
 	"io/fs"
-	"os"
+	"time"
 )
 
 // kind is the type of an entry.
@@ -42,23 +42,44 @@ type meta struct {
 	size         int64
 	mtime, ctime int64 // nanoseconds
 	kind         kind
+
+	// settled says that ctime was old enough for a later change to have another
+	// one.
+	settled bool
 }
 
-func statMeta(path string) (meta, error) {
-	info, err := os.Lstat(path)
-	if err != nil {
-		return meta{}, err
+// at returns m as of a look that began when the clock of the file system showed
+// began.
+func (m meta) at(began int64) meta {
+	grain := fineGrain
+	if m.ctime%int64(time.Second) == 0 || m.mtime%int64(time.Second) == 0 {
+		grain = coarseGrain
 	}
-	return metaOf(info), nil
+	m.settled = m.ctime != 0 && began-m.ctime > int64(grain)
+	return m
+}
+
+// How far apart two changes of a file must be on that clock to have different
+// times: more than one tick of it, or, where times are rounded, of them.
+const (
+	fineGrain   = 20 * time.Millisecond
+	coarseGrain = 3 * time.Second
+)
+
+// sameContent reports whether two looks at a name found the same file, not
+// written in between as far as the numbers show.
+func (m meta) sameContent(now meta) bool {
+	return m.kind == now.kind && m.id == now.id && m.size == now.size && m.mtime == now.mtime
 }
 
 // differs reports whether an entry of the same kind has new content, given the
-// hints about it. A write counts whatever the numbers say. ctime counts only
+// hints about it. A write counts even where the numbers are the same, unless
+// these show that it was before the last look. ctime counts only
 // where a name was made anew: otherwise it changes with mode, owner and links.
 // With a hint about attributes alone mtime does not count, as somebody set it.
 func (m meta) differs(now meta, hints op) bool {
 	switch {
-	case hints&opWrite != 0:
+	case hints&opWrite != 0 && (!m.settled || m.ctime != now.ctime):
 		return true
 	case m.id != now.id || m.size != now.size:
 		return true

@@ -23,6 +23,7 @@ func DefaultIgnore() []string {
 type ignorer struct {
 	names map[string]bool // whole names; true: directories only
 	globs []glob
+	all   bool // everything is ignored, the root as well
 }
 
 type glob struct {
@@ -46,6 +47,9 @@ func newIgnorer(patterns []string, noDefaults bool) *ignorer {
 
 func (ig *ignorer) add(pattern string) {
 	p := strings.TrimSuffix(pattern, "/")
+	if pattern == "*" || pattern == "**" || pattern == "**/*" {
+		ig.all = true
+	}
 	g := glob{
 		pattern: strings.TrimPrefix(p, "/"),
 		byPath:  strings.Contains(p, "/"),

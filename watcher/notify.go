@@ -4,11 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/fsnotify/fsnotify"
 )
@@ -17,34 +17,35 @@ import (
 // those in the kernel's queue.
 const notifyBuffer = 1024
 
-var (
-	errNotifyClosed = errors.New("the notification channel was closed")
-	errAliased      = errors.New("the directory is watched under another path already")
-	errUnsettled    = errors.New("the directory keeps being replaced")
-)
+var errNotifyClosed = errors.New("the notification channel was closed")
 
-// The notifier in use. There is one per process, as the number of inotify
-// instances per user is small; it lives while somebody uses it, and one that
-// failed is left to its users and replaced for those that come later.
-var (
-	currentMu sync.Mutex
-	current   *notifier
-)
+// notifiers holds the notifier in use. There is one per process, as the number of
+// inotify instances per user is small; it lives while somebody uses it, and one
+// that failed is left to its users and replaced for those that come later.
+type notifiers struct {
+	mu      sync.Mutex
+	current *notifier
+}
+
+// shared is that of the process.
+var shared notifiers
 
 // notifier shares one fsnotify instance: directories are watched once, however
 // many subscribers want them.
 type notifier struct {
+	in   *notifiers
 	fs   *fsnotify.Watcher
 	done chan struct{} // closed when distribution has ended
 	seq  atomic.Uint64 // number of hints received
 
-	users   int // guarded by currentMu
+	users   int // guarded by in.mu
 	closing atomic.Bool
 
 	// ops orders changes of watches. It is held across calls into fsnotify,
 	// which may wait until its channels are read; distribution must therefore
 	// do with mu, which never is.
-	ops sync.Mutex
+	ops     sync.Mutex
+	audited time.Time // guarded by ops
 
 	mu   sync.Mutex
 	dirs map[string]*dirWatch
@@ -56,37 +57,51 @@ type notifier struct {
 type dirWatch struct {
 	id   fileID // of the directory that the kernel watches; zero: none
 	live bool
-	lost bool   // a hint said that the directory is gone
+	lost bool   // the watch has ended: a hint said that the directory is gone, or it is missing
 	seq  uint64 // when it was established
 	subs map[*subscriber]struct{}
+
+	missing bool // the kernel had no such watch at the last audit
 }
 
-// acquireNotifier returns the shared notifier with s registered for overflows
+// acquire returns a subscriber of the shared notifier, registered for overflows
 // and failures.
-func acquireNotifier(s *subscriber) (*notifier, error) {
-	currentMu.Lock()
-	defer currentMu.Unlock()
-	if current == nil {
-		n, err := newNotifier()
+func (ns *notifiers) acquire() (*subscriber, error) {
+	ns.mu.Lock()
+	defer ns.mu.Unlock()
+	if ns.current == nil {
+		n, err := newNotifier(ns)
 		if err != nil {
 			return nil, err
 		}
-		current = n
+		ns.current = n
 	}
-	n := current
+	n := ns.current
 	n.users++
+	s := newSubscriber(n)
 	n.mu.Lock()
 	n.subs[s] = struct{}{}
 	n.mu.Unlock()
-	return n, nil
+	return s, nil
 }
 
-func newNotifier() (*notifier, error) {
+// leave takes n out of use for those who come later.
+func (ns *notifiers) leave(n *notifier) {
+	if ns.current == n {
+		ns.current = nil
+	}
+}
+
+func newNotifier(in *notifiers) (*notifier, error) {
 	w, err := fsnotify.NewBufferedWatcher(notifyBuffer)
+	if errors.Is(err, syscall.EMFILE) {
+		err = fmt.Errorf("%w (raise fs.inotify.max_user_instances and the limit of open files, or use poll)", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("notifications: %w", err)
 	}
 	n := &notifier{
+		in:   in,
 		fs:   w,
 		done: make(chan struct{}),
 		dirs: map[string]*dirWatch{},
@@ -114,13 +129,13 @@ func (n *notifier) release(s *subscriber) {
 	}
 	n.ops.Unlock()
 
-	currentMu.Lock()
+	n.in.mu.Lock()
 	n.users--
 	last := n.users == 0
-	if last && current == n {
-		current = nil
+	if last {
+		n.in.leave(n)
 	}
-	currentMu.Unlock()
+	n.in.mu.Unlock()
 	if !last {
 		return
 	}
@@ -199,176 +214,12 @@ func (n *notifier) overflow() {
 
 // fail tells all subscribers and takes n out of use for new ones.
 func (n *notifier) fail(err error) {
-	currentMu.Lock()
-	if current == n {
-		current = nil
-	}
-	currentMu.Unlock()
+	n.in.mu.Lock()
+	n.in.leave(n)
+	n.in.mu.Unlock()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for s := range n.subs {
 		s.fail(fmt.Errorf("notifications: %w", err))
 	}
-}
-
-// add watches dir for s. A watch established up to the position since is taken
-// for one of another directory that had the same path, and renewed; so is one
-// whose directory has another identity now.
-func (n *notifier) add(s *subscriber, dir string, since uint64) error {
-	n.ops.Lock()
-	defer n.ops.Unlock()
-	id, err := dirID(dir)
-	if err != nil {
-		return err
-	}
-	n.mu.Lock()
-	wd := n.dirs[dir]
-	if wd == nil {
-		wd = &dirWatch{subs: map[*subscriber]struct{}{}}
-		n.dirs[dir] = wd
-	}
-	wd.subs[s] = struct{}{}
-	s.dirs[dir] = struct{}{}
-	valid := wd.live && !wd.lost && wd.id == id && wd.seq > since
-	n.mu.Unlock()
-	if valid {
-		return nil
-	}
-	err = n.establish(dir, wd, id)
-	// Others have missed what happened while there was no watch.
-	n.mu.Lock()
-	for other := range wd.subs {
-		if other != s {
-			other.mark(dir, opReread, n.seq.Load())
-		}
-	}
-	n.mu.Unlock()
-	if err != nil {
-		n.unsubscribe(s, dir)
-	}
-	return err
-}
-
-// establish makes the kernel watch what is at dir now. The old watch is removed
-// first: it may belong to a directory that was moved away, and fsnotify would
-// mistake the one for the other.
-func (n *notifier) establish(dir string, wd *dirWatch, id fileID) error {
-	for range 3 {
-		if err := n.evict(dir, id); err != nil {
-			return err
-		}
-		n.forget(dir, wd)
-		seq := n.seq.Add(1) // before the watch: what comes later is newer
-		if err := n.fs.Add(dir); err != nil {
-			return fmt.Errorf("watch %s: %w", dir, err)
-		}
-		now, err := dirID(dir)
-		if err == nil && now == id {
-			n.mu.Lock()
-			wd.id, wd.live, wd.lost, wd.seq = id, true, false, seq
-			if id != (fileID{}) {
-				n.byID[id] = dir
-			}
-			n.mu.Unlock()
-			return nil
-		}
-		_ = n.fs.Remove(dir)
-		if err != nil {
-			return err
-		}
-		id = now
-	}
-	return fmt.Errorf("watch %s: %w", dir, errUnsettled)
-}
-
-// evict drops the watch of the directory id under the path it had before it
-// became dir. The kernel has one watch per directory, and fsnotify would go on
-// to report it under the old path.
-func (n *notifier) evict(dir string, id fileID) error {
-	n.mu.Lock()
-	old, ok := n.byID[id]
-	wd := n.dirs[old]
-	n.mu.Unlock()
-	if !ok || old == dir || wd == nil {
-		return nil
-	}
-	if at, err := dirID(old); err == nil && at == id {
-		return fmt.Errorf("watch %s: %w: %s", dir, errAliased, old)
-	}
-	n.forget(old, wd)
-	n.mu.Lock()
-	for s := range wd.subs {
-		s.mark(old, opCreate, n.seq.Load())
-	}
-	n.mu.Unlock()
-	return nil
-}
-
-// forget removes the kernel's watch of dir, which may be gone already.
-func (n *notifier) forget(dir string, wd *dirWatch) {
-	n.mu.Lock()
-	if n.byID[wd.id] == dir {
-		delete(n.byID, wd.id)
-	}
-	live := wd.live
-	wd.id, wd.live = fileID{}, false
-	n.mu.Unlock()
-	if live {
-		_ = n.fs.Remove(dir)
-	}
-}
-
-// remove ends the watch of dir for s.
-func (n *notifier) remove(s *subscriber, dir string) {
-	n.ops.Lock()
-	defer n.ops.Unlock()
-	n.unsubscribe(s, dir)
-}
-
-// unsubscribe is remove for those who hold ops.
-func (n *notifier) unsubscribe(s *subscriber, dir string) {
-	n.mu.Lock()
-	delete(s.dirs, dir)
-	wd := n.dirs[dir]
-	if wd == nil {
-		n.mu.Unlock()
-		return
-	}
-	delete(wd.subs, s)
-	unused := len(wd.subs) == 0
-	n.mu.Unlock()
-	if !unused {
-		return
-	}
-	n.forget(dir, wd)
-	n.mu.Lock()
-	delete(n.dirs, dir)
-	n.mu.Unlock()
-}
-
-// count is the number of directories watched for s, without the one at except.
-func (n *notifier) count(s *subscriber, except string) int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	count := len(s.dirs)
-	if _, ok := s.dirs[except]; ok {
-		count--
-	}
-	return count
-}
-
-// position is the number of the latest hint.
-func (n *notifier) position() uint64 { return n.seq.Load() }
-
-// dirID returns the identity of the directory at path, which must not be a
-// link.
-func dirID(path string) (fileID, error) {
-	m, err := statMeta(path)
-	if err != nil {
-		return fileID{}, err
-	}
-	if m.kind != kindDir {
-		return fileID{}, &os.PathError{Op: "open", Path: path, Err: syscall.ENOTDIR}
-	}
-	return m.id, nil
 }

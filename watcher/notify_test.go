@@ -7,13 +7,12 @@ import (
 	"testing"
 )
 
-func subscribe(t *testing.T) (*notifier, *subscriber) {
+func subscribe(t *testing.T, in *notifiers) *subscriber {
 	t.Helper()
-	sub := newSubscriber()
-	n, err := acquireNotifier(sub)
+	sub, err := in.acquire()
 	must(t, err)
-	t.Cleanup(func() { n.release(sub) })
-	return n, sub
+	t.Cleanup(sub.release)
+	return sub
 }
 
 // hinted waits for a hint of path.
@@ -21,8 +20,7 @@ func hinted(t *testing.T, sub *subscriber, path string, want op) {
 	t.Helper()
 	var got op
 	eventually(t, func() bool {
-		dirty, _, _ := sub.take()
-		got |= dirty[path].ops
+		got |= sub.take().dirty[path].ops
 		return got&want == want
 	}, func() string { return "no hint for " + path })
 }
@@ -34,12 +32,12 @@ func TestMovedDirectoryIsWatchedUnderItsNewPath(t *testing.T) {
 	dir := t.TempDir()
 	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
 	must(t, os.Mkdir(from, 0o755))
-	n, sub := subscribe(t)
-	must(t, n.add(sub, from, 0))
+	sub := subscribe(t, new(notifiers))
+	must(t, sub.watch(from, fileID{}, 0))
 	must(t, os.Rename(from, to))
-	must(t, n.add(sub, to, 0))
+	must(t, sub.watch(to, fileID{}, 0))
 	hinted(t, sub, from, opCreate) // its user is to look again
-	n.remove(sub, from)
+	sub.unwatch(from)
 	write(t, filepath.Join(to, "f"), "x")
 	hinted(t, sub, filepath.Join(to, "f"), opCreate|opWrite)
 	write(t, filepath.Join(to, "g"), "x")
@@ -49,19 +47,19 @@ func TestMovedDirectoryIsWatchedUnderItsNewPath(t *testing.T) {
 func TestRenewedWatchMakesOthersReadAgain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	n, one := subscribe(t)
-	_, two := subscribe(t)
-	must(t, n.add(one, dir, 0))
-	must(t, n.add(two, dir, 0))
-	if dirty, _, _ := one.take(); len(dirty) > 0 {
+	in := new(notifiers)
+	one, two := subscribe(t, in), subscribe(t, in)
+	must(t, one.watch(dir, fileID{}, 0))
+	must(t, two.watch(dir, fileID{}, 0))
+	if dirty := one.take().dirty; len(dirty) > 0 {
 		t.Errorf("a second user gave hints: %v", dirty)
 	}
-	must(t, n.add(two, dir, n.position()))
+	must(t, two.watch(dir, fileID{}, two.position()))
 	hinted(t, one, dir, opReread)
-	n.remove(one, dir)
+	one.unwatch(dir)
 	write(t, filepath.Join(dir, "f"), "x")
 	hinted(t, two, filepath.Join(dir, "f"), opCreate)
-	if dirty, _, _ := one.take(); len(dirty) > 0 {
+	if dirty := one.take().dirty; len(dirty) > 0 {
 		t.Errorf("hints after the end: %v", dirty)
 	}
 }
@@ -69,15 +67,15 @@ func TestRenewedWatchMakesOthersReadAgain(t *testing.T) {
 func TestWatchOfWhatIsNoDirectory(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	n, sub := subscribe(t)
+	sub := subscribe(t, new(notifiers))
 	must(t, os.Symlink(dir, filepath.Join(dir, "link")))
-	if err := n.add(sub, filepath.Join(dir, "link"), 0); !isVanished(err) {
+	if err := sub.watch(filepath.Join(dir, "link"), fileID{}, 0); !isVanished(err) {
 		t.Errorf("watched a link: %v", err)
 	}
-	if err := n.add(sub, filepath.Join(dir, "none"), 0); !errors.Is(err, os.ErrNotExist) {
+	if err := sub.watch(filepath.Join(dir, "none"), fileID{}, 0); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("watched nothing: %v", err)
 	}
-	if n.count(sub, "") != 0 {
+	if sub.watches("") != 0 {
 		t.Error("something is watched")
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,13 +15,12 @@ const (
 	checkInterval = 2 * time.Second
 )
 
-var errRootGone = errors.New("the watched directory does not exist or was replaced")
+var errHintsLost = errors.New("notifications were lost; the whole tree is compared")
 
 // run is one life of a watcher, from its start to its failure.
 type run struct {
 	w       *Watcher
-	sub     *subscriber
-	notify  *notifier
+	backend backend // nil until it is open
 	scanner *scanner
 	rootID  fileID
 	changes []change
@@ -31,17 +29,18 @@ type run struct {
 // run watches until ctx is done or something fails. It calls ready after the
 // scan. The snapshot and what is left of it belong to the watcher.
 func (w *Watcher) run(ctx context.Context, ready func()) error {
-	r := &run{w: w, sub: newSubscriber()}
+	r := &run{w: w}
 	defer r.handOver()
 	if err := r.findRoot(); err != nil {
 		return err
 	}
-	n, err := acquireNotifier(r.sub)
+	b, err := w.openBackend()
 	if err != nil {
 		return err
 	}
-	defer n.release(r.sub)
-	r.notify = n
+	defer b.release()
+	r.backend = b
+	w.setLimit(b.limit())
 	if err := r.firstScan(ctx); err != nil {
 		return err
 	}
@@ -52,28 +51,35 @@ func (w *Watcher) run(ctx context.Context, ready func()) error {
 	return r.loop(ctx)
 }
 
-// findRoot resolves the root once and sees whether it is there. What was known
-// of a root that is not is reported as deleted, and what it will hold when it
-// appears is new.
+// findRoot sees whether the root is there. What was known of a root that is not
+// is reported as deleted, and what it will hold when it appears is new.
 func (r *run) findRoot() error {
-	w := r.w
-	if w.root == "" {
-		resolved, err := filepath.EvalSymlinks(w.cfg.Dir)
-		if isVanished(err) {
-			r.loseRoot()
-			return fmt.Errorf("%w: %s", errRootGone, w.cfg.Dir)
-		}
-		if err != nil {
-			return fmt.Errorf("root: %w", err)
-		}
-		w.root = resolved
-	}
-	id, err := checkRoot(w.root)
+	t, err := r.w.findTree()
 	if errors.Is(err, errRootGone) {
 		r.loseRoot()
 	}
-	r.rootID = id
-	return err
+	if err != nil {
+		return err
+	}
+	r.rootID = t.id
+	t.close()
+	return nil
+}
+
+// look opens the root, which must still be what it was, for what do does with
+// the scanner.
+func (r *run) look(do func() error) error {
+	t, err := r.w.findTree()
+	if err == nil && t.id != r.rootID {
+		t.close()
+		err = fmt.Errorf("%w: %s", errRootGone, r.w.root)
+	}
+	if err != nil {
+		return r.rootLost(err)
+	}
+	defer t.close()
+	r.scanner.tree = t
+	return do()
 }
 
 func (r *run) loseRoot() {
@@ -94,7 +100,7 @@ func (r *run) newScanner(snap *snapshot) *scanner {
 		snap:    snap,
 		watch:   r.watch,
 		unwatch: r.unwatch,
-		readDir: w.hooks.readDir,
+		readDir: r.readDir,
 		report:  r.record,
 		blind:   map[string]error{},
 	}
@@ -102,16 +108,23 @@ func (r *run) newScanner(snap *snapshot) *scanner {
 
 func (r *run) record(c change) { r.changes = append(r.changes, c) }
 
-func (r *run) watch(dir string, since uint64) error {
+func (r *run) watch(dir string, id fileID, since uint64) error {
 	if err := r.w.hooks.addWatch(dir); err != nil {
 		return err
 	}
-	return r.notify.add(r.sub, dir, since)
+	return r.backend.watch(dir, id, since)
+}
+
+func (r *run) readDir(rel string) (fileID, []entry, error) {
+	if err := r.w.hooks.readDir(r.scanner.abs(rel)); err != nil {
+		return fileID{}, nil, err
+	}
+	return r.scanner.tree.read(rel)
 }
 
 func (r *run) unwatch(dir string) {
-	if r.notify != nil {
-		r.notify.remove(r.sub, dir)
+	if r.backend != nil {
+		r.backend.unwatch(dir)
 	}
 }
 
@@ -122,7 +135,7 @@ func (r *run) firstScan(ctx context.Context) error {
 	if parent := filepath.Dir(w.root); parent != w.root {
 		// It may not be ours to watch; the root is checked from time to time
 		// anyway.
-		_ = r.notify.add(r.sub, parent, 0)
+		_ = r.backend.watch(parent, fileID{}, 0)
 	}
 	snap, first := w.snap, w.snap == nil
 	if first {
@@ -132,7 +145,7 @@ func (r *run) firstScan(ctx context.Context) error {
 	if first {
 		r.scanner.report = func(change) {}
 	}
-	if err := r.scan(ctx, 0); err != nil {
+	if err := r.look(func() error { return r.scan(ctx, 0) }); err != nil {
 		return err
 	}
 	w.snap = snap
@@ -169,16 +182,16 @@ func (r *run) loop(ctx context.Context) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-r.sub.wake:
+		case <-r.backend.hinted():
 			flush.Reset(flushInterval)
 			select {
 			case <-ctx.Done():
 				return ctx.Err()
 			case <-flush.C:
 			}
-			err = r.flush(ctx)
+			err = r.look(func() error { return r.flush(ctx) })
 		case <-check.C:
-			err = r.check(ctx)
+			err = r.look(func() error { return r.check(ctx) })
 		}
 		r.publish()
 		if err != nil {
@@ -191,27 +204,24 @@ func (r *run) loop(ctx context.Context) error {
 // vanished paths first, so that what was renamed loses the watches of its old
 // path before it gets those of the new one.
 func (r *run) flush(ctx context.Context) error {
-	dirty, overflow, err := r.sub.take()
-	if err != nil {
-		return err
+	h := r.backend.take()
+	if h.err != nil {
+		return h.err
 	}
-	if err := r.sameRoot(); err != nil {
-		return err
-	}
-	if overflow > 0 {
+	r.w.countOverflows(h.overflows)
+	if h.lost > 0 {
 		return r.rescan(ctx)
 	}
-	paths := r.beneathRoot(dirty)
+	paths := r.beneathRoot(h.dirty)
 	for _, rel := range paths {
 		r.dropVanished(rel)
 	}
 	for _, rel := range paths {
-		h := dirty[r.scanner.abs(rel)]
-		if err := r.examine(ctx, rel, h); err != nil {
+		if err := r.examine(ctx, rel, h.dirty[r.scanner.abs(rel)]); err != nil {
 			return err
 		}
 	}
-	return r.examineRoot(ctx, dirty[r.w.root])
+	return r.examineRoot(ctx, h.dirty[r.w.root])
 }
 
 // examineRoot follows hints about the root, which has the identity it had: the
@@ -253,7 +263,7 @@ func (r *run) dropVanished(rel string) {
 	if n == nil {
 		return
 	}
-	now, err := statMeta(r.scanner.abs(rel))
+	now, err := r.scanner.tree.stat(rel)
 	if isVanished(err) || err == nil && replaced(n.meta, now) {
 		r.scanner.drop(rel, parent)
 	}
@@ -273,51 +283,22 @@ func (r *run) examine(ctx context.Context, rel string, h hint) error {
 	return r.scanner.examine(ctx, rel, parent, h.ops, p)
 }
 
-// sameRoot makes sure that the root is still what it was.
-func (r *run) sameRoot() error {
-	id, err := checkRoot(r.w.root)
-	if err == nil && id != r.rootID {
-		err = fmt.Errorf("%w: %s", errRootGone, r.w.root)
-	}
-	return r.rootLost(err)
-}
-
-// checkRoot returns the identity of the directory at root, which is resolved. An
-// error wraps errRootGone where it is not there, or where a link has taken its
-// place or that of a directory above it.
-func checkRoot(root string) (fileID, error) {
-	resolved, err := filepath.EvalSymlinks(root)
-	switch {
-	case isVanished(err):
-		return fileID{}, fmt.Errorf("%w: %s", errRootGone, root)
-	case err != nil:
-		return fileID{}, fmt.Errorf("root: %w", err)
-	case resolved != root:
-		return fileID{}, fmt.Errorf("%w: %s leads to %s", errRootGone, root, resolved)
-	}
-	id, err := dirID(root)
-	if isVanished(err) {
-		return fileID{}, fmt.Errorf("%w: %w", errRootGone, err)
-	}
-	return id, err
-}
-
 // rescan makes up for lost hints.
 func (r *run) rescan(ctx context.Context) error {
-	r.w.setDegraded(true)
-	r.w.countOverflow()
-	err := r.scan(ctx, r.notify.position())
+	r.w.setDegraded(errHintsLost)
+	err := r.scan(ctx, r.backend.position())
 	if err == nil {
 		r.w.countRescan()
 	}
 	return err
 }
 
-// check looks at the root, which may go without a hint, and at the directories
-// that are not watched.
+// check looks at the directories that are not watched, and at the watches. It is
+// called even where there are none: the root may go without a hint.
 func (r *run) check(ctx context.Context) error {
-	if err := r.sameRoot(); err != nil {
-		return err
+	r.backend.audit()
+	if len(r.scanner.blind) > 0 {
+		r.w.setLimit(r.backend.limit()) // somebody may have raised it
 	}
 	for rel := range r.scanner.blind {
 		_, n := r.scanner.snap.lookup(rel)
@@ -354,7 +335,7 @@ func (r *run) shallow(ctx context.Context, rel string, n *node) error {
 func (r *run) publish() {
 	r.handOver()
 	r.count()
-	r.w.setDegraded(len(r.scanner.blind) > 0)
+	r.w.setDegraded(r.scanner.blindness())
 }
 
 // handOver gives what was found so far to the coalescer.
@@ -368,11 +349,12 @@ func (r *run) handOver() {
 
 // count says how many directories are watched.
 func (r *run) count() {
-	r.w.setWatches(r.notify.count(r.sub, filepath.Dir(r.w.root)))
+	r.w.setWatches(r.backend.watches(filepath.Dir(r.w.root)), len(r.scanner.blind))
 }
 
 // hooks are the places where tests make things fail.
 type hooks struct {
-	addWatch func(dir string) error
-	readDir  func(dir string) ([]fs.DirEntry, error)
+	addWatch  func(dir string) error
+	readDir   func(dir string) error
+	notifiers *notifiers
 }

@@ -47,18 +47,20 @@ type change struct {
 	path string
 	was  kind // kindNone: created
 	now  kind // kindNone: deleted
+	meta meta // what it is now
 }
 
 // scanner brings a snapshot up to date and says what changed.
 type scanner struct {
 	root   string // resolved
+	tree   *tree  // opened for the look that is going on
 	depth  int
 	ignore *ignorer
 	snap   *snapshot
 
-	watch   func(dir string, since uint64) error
+	watch   func(dir string, id fileID, since uint64) error
 	unwatch func(dir string)
-	readDir func(dir string) ([]fs.DirEntry, error)
+	readDir func(rel string) (fileID, []entry, error)
 	report  func(change)
 
 	// blind are the directories that could not be watched or read; they are
@@ -82,30 +84,33 @@ func (s *scanner) abs(rel string) string {
 // scan watches the directory n at rel, reads it and compares it with the
 // snapshot, in this order, so that nothing falls between.
 func (s *scanner) scan(ctx context.Context, rel string, n *node, p pass) error {
-	if err := ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil || s.ignore.all {
 		return err
 	}
-	dir := s.abs(rel)
-	watchErr := s.watch(dir, p.since)
-	entries, err := []fs.DirEntry(nil), watchErr
+	want := n.meta.id
+	if rel == "" {
+		want = s.tree.id
+	}
+	watchErr := s.watch(s.abs(rel), want, p.since)
+	id, entries, err := want, []entry(nil), watchErr
 	if watchErr == nil || isLocal(watchErr) {
-		entries, err = s.readDir(dir)
+		id, entries, err = s.readDir(rel)
 	}
 	switch {
+	case err == nil && id != want:
+		return errVanished // replaced since it was looked at
 	case isVanished(err):
 		return errVanished
 	case err != nil && (rel == "" || !isLocal(err)):
 		return fmt.Errorf("scan: %w", err)
-	case rel == "" && watchErr != nil:
-		return watchErr
 	}
 	s.setBlind(rel, errors.Join(watchErr, err))
 	if err != nil {
 		return nil // unreadable: what was known stays
 	}
 	s.dropMissing(rel, n, entries)
-	for _, entry := range entries {
-		if err := s.examine(ctx, path.Join(rel, entry.Name()), n, 0, p); err != nil {
+	for _, e := range entries {
+		if err := s.compare(ctx, path.Join(rel, e.name), n, e.meta, 0, p); err != nil {
 			return err
 		}
 	}
@@ -113,13 +118,13 @@ func (s *scanner) scan(ctx context.Context, rel string, n *node, p pass) error {
 }
 
 // dropMissing drops the children of n that entries do not list.
-func (s *scanner) dropMissing(rel string, n *node, entries []fs.DirEntry) {
+func (s *scanner) dropMissing(rel string, n *node, entries []entry) {
 	if len(n.children) == 0 {
 		return
 	}
 	there := make(map[string]struct{}, len(entries))
-	for _, entry := range entries {
-		there[entry.Name()] = struct{}{}
+	for _, e := range entries {
+		there[e.name] = struct{}{}
 	}
 	for name := range n.children {
 		if _, ok := there[name]; !ok {
@@ -128,10 +133,10 @@ func (s *scanner) dropMissing(rel string, n *node, entries []fs.DirEntry) {
 	}
 }
 
-// examine compares the entry at rel, whose directory is parent, with the
-// snapshot, given the hints about it.
+// examine looks at the entry at rel, whose directory is parent, and compares it
+// with the snapshot, given the hints about it.
 func (s *scanner) examine(ctx context.Context, rel string, parent *node, hints op, p pass) error {
-	now, err := statMeta(s.abs(rel))
+	now, err := s.tree.stat(rel)
 	switch {
 	case isVanished(err):
 		s.drop(rel, parent)
@@ -142,6 +147,11 @@ func (s *scanner) examine(ctx context.Context, rel string, parent *node, hints o
 	case err != nil:
 		return fmt.Errorf("scan: %w", err)
 	}
+	return s.compare(ctx, rel, parent, now, hints, p)
+}
+
+// compare compares what an entry is now with the snapshot.
+func (s *scanner) compare(ctx context.Context, rel string, parent *node, now meta, hints op, p pass) error {
 	if s.ignore.match(rel, now.kind == kindDir) {
 		s.drop(rel, parent) // it may have been of another type before
 		return nil
@@ -161,7 +171,7 @@ func (s *scanner) examine(ctx context.Context, rel string, parent *node, hints o
 		return s.reexamine(ctx, rel, parent, known, hints, p)
 	}
 	if before.differs(now, hints) {
-		s.report(change{path: rel, was: now.kind, now: now.kind})
+		s.report(change{path: rel, was: now.kind, now: now.kind, meta: now})
 	}
 	return nil
 }
@@ -183,7 +193,7 @@ func (s *scanner) add(ctx context.Context, rel string, parent *node, now meta, p
 	}
 	parent.children[path.Base(rel)] = n
 	s.snap.entries++
-	s.report(change{path: rel, now: now.kind})
+	s.report(change{path: rel, now: now.kind, meta: now})
 	if now.kind != kindDir || !s.within(rel) {
 		return nil
 	}
@@ -235,6 +245,20 @@ func (s *scanner) dropChildren(rel string, n *node) {
 	}
 }
 
+// blindness is why some directories are blind; nil: none is.
+func (s *scanner) blindness() error {
+	for _, err := range s.blind {
+		if errors.Is(err, syscall.ENOSPC) {
+			return fmt.Errorf("%w: the user's limit of watches is reached (raise fs.inotify.max_user_watches, or use poll); "+
+				"%d directories are compared every %s", err, len(s.blind), checkInterval)
+		}
+	}
+	for _, err := range s.blind {
+		return err
+	}
+	return nil
+}
+
 func (s *scanner) setBlind(rel string, err error) {
 	if err == nil {
 		delete(s.blind, rel)
@@ -255,12 +279,12 @@ func dirOf(rel string) string {
 func level(rel string) int { return strings.Count(rel, "/") }
 
 func isVanished(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ESTALE)
 }
 
 // isLocal reports whether err concerns one directory and leaves the rest of the
 // tree as it was.
 func isLocal(err error) bool {
-	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOSPC) ||
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.ENAMETOOLONG) ||
 		errors.Is(err, errAliased) || errors.Is(err, errUnsettled)
 }

@@ -3,6 +3,8 @@ package watcher
 import (
 	"sync"
 	"time"
+
+	"go.uber.org/zap"
 )
 
 // State is what a watcher is doing.
@@ -29,14 +31,20 @@ type Status struct {
 	MaxAttempts int `json:"maxAttempts"`
 
 	// Entries is the number of files and directories known beneath the root,
-	// Watches that of the directories watched for it.
-	Entries int `json:"entries"`
-	Watches int `json:"watches"`
+	// Watches that of the directories watched for it and Unwatched that of those
+	// that cannot be watched or read, which are compared every 2 s.
+	Entries   int `json:"entries"`
+	Watches   int `json:"watches"`
+	Unwatched int `json:"unwatched"`
+
+	// WatchLimit is the number of directories that all programs of the user may
+	// watch together; 0 where it is not known, and with Config.Poll.
+	WatchLimit int `json:"watchLimit"`
 
 	// LastEvent is when the last event left; nil if none did.
 	LastEvent *time.Time `json:"lastEvent"`
 
-	// LastError is the reason of the last failure.
+	// LastError is the reason of the last failure, or of being degraded.
 	LastError string `json:"lastError"`
 
 	// Overflows counts the times that hints were lost, Rescans the comparisons
@@ -65,7 +73,7 @@ func (w *Watcher) setState(state State, used int, err error) {
 	case StateStarting:
 		w.forgetRestart()
 	case StateRetrying, StateFailed, StateStopped:
-		w.status.Watches = 0
+		w.status.Watches, w.status.Unwatched = 0, 0
 	default: // the scan has set what there is
 	}
 	w.enter(state)
@@ -92,15 +100,18 @@ func (w *Watcher) setStable() {
 	}
 }
 
-func (w *Watcher) setDegraded(degraded bool) {
+// setDegraded says why the watcher is degraded; nil: it is not.
+func (w *Watcher) setDegraded(cause error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case !w.working():
-	case degraded:
-		w.enter(StateDegraded)
-	default:
+	case cause == nil:
 		w.enter(StateWatching)
+	case w.status.State != StateDegraded:
+		w.status.LastError = cause.Error()
+		w.log.Warn("watcher degraded", zap.Error(cause))
+		w.enter(StateDegraded)
 	}
 }
 
@@ -114,7 +125,7 @@ func (w *Watcher) enter(state State) {
 		return
 	}
 	w.status.State = state
-	w.states.push(w.status)
+	w.states.push(w.cfg.OnState, w.status)
 }
 
 func (w *Watcher) setEntries(n int) {
@@ -123,22 +134,29 @@ func (w *Watcher) setEntries(n int) {
 	w.status.Entries = n
 }
 
-func (w *Watcher) setWatches(n int) {
+func (w *Watcher) setWatches(watched, blind int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.status.Watches = n
+	w.status.Watches, w.status.Unwatched = watched, blind
 }
 
-func (w *Watcher) countOverflow() {
+func (w *Watcher) setLimit(n int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.status.Overflows++
+	w.status.WatchLimit = n
+}
+
+func (w *Watcher) countOverflows(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Overflows += n
 }
 
 func (w *Watcher) countRescan() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.status.Rescans++
+	w.states.push(w.cfg.OnRescan, w.status)
 }
 
 func (w *Watcher) setLastEvent(at time.Time) {
@@ -147,24 +165,22 @@ func (w *Watcher) setLastEvent(at time.Time) {
 	w.status.LastEvent = &at
 }
 
-// stateQueue calls OnState in order, from a goroutine that lives while there is
-// something to tell.
+// stateQueue calls OnState and OnRescan in order, from a goroutine that lives
+// while there is something to tell.
 type stateQueue struct {
-	call func(Status)
-
 	mu     sync.Mutex
-	queue  []Status
+	queue  []func()
 	busy   bool
 	worker sync.WaitGroup
 }
 
-func (q *stateQueue) push(s Status) {
-	if q.call == nil {
+func (q *stateQueue) push(call func(Status), s Status) {
+	if call == nil {
 		return
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.queue = append(q.queue, s)
+	q.queue = append(q.queue, func() { call(s) })
 	if q.busy {
 		return
 	}
@@ -183,7 +199,7 @@ func (q *stateQueue) drain() {
 		next := q.queue[0]
 		q.queue = q.queue[1:]
 		q.mu.Unlock()
-		q.call(next)
+		next()
 	}
 }
 

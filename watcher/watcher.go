@@ -3,7 +3,6 @@ package watcher
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -29,11 +28,10 @@ type Watcher struct {
 	tried   chan struct{} // closed when the first start has come to an end
 	once    sync.Once     // closes tried
 
-	// Of the goroutine that watches.
-	root string    // resolved; empty as long as it could not be
-	snap *snapshot // nil until the first scan
+	snap *snapshot // of the goroutine that watches; nil until the first scan
 
 	mu     sync.Mutex
+	root   string // resolved; empty as long as it could not be; set by the goroutine that watches
 	status Status
 }
 
@@ -43,8 +41,9 @@ type Watcher struct {
 // 5 s if the scan takes that long.
 func Start(cfg Config) (*Watcher, error) {
 	return start(cfg, hooks{
-		addWatch: func(string) error { return nil },
-		readDir:  os.ReadDir,
+		addWatch:  func(string) error { return nil },
+		readDir:   func(string) error { return nil },
+		notifiers: &shared,
 	})
 }
 
@@ -102,7 +101,7 @@ func newWatcher(cfg Config, h hooks) *Watcher {
 			zap.String("session", cfg.Session), zap.String("root", dir)),
 		ignore:  newIgnorer(cfg.Ignore, cfg.NoDefaultIgnore),
 		hooks:   h,
-		states:  &stateQueue{call: cfg.OnState},
+		states:  &stateQueue{},
 		done:    make(chan struct{}),
 		restart: make(chan struct{}, 1),
 		tried:   make(chan struct{}),
@@ -112,10 +111,25 @@ func newWatcher(cfg Config, h hooks) *Watcher {
 			MaxAttempts: cfg.retryAttempts(),
 		},
 	}
-	w.coalescer = newCoalescer(cfg.debounce(), cfg.maxWait(), func(rel string) (meta, error) {
-		return statMeta(filepath.Join(dir, filepath.FromSlash(rel)))
+	w.coalescer = newCoalescer(cfg.debounce(), cfg.maxWait(), func() (statter, error) {
+		return openTree(w.location(), cfg.Beneath)
 	})
 	return w
+}
+
+// findTree opens the root for one look and resolves it before if it never was.
+// The goroutine that watches calls it.
+func (w *Watcher) findTree() (*tree, error) {
+	if w.root == "" {
+		root, err := resolveRoot(w.cfg.Dir, w.cfg.Beneath)
+		if err != nil {
+			return nil, err
+		}
+		w.mu.Lock()
+		w.root = root
+		w.mu.Unlock()
+	}
+	return openTree(w.root, w.cfg.Beneath)
 }
 
 // Stop ends the watcher. When it returns, the sink and OnState have been called

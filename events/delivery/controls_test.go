@@ -31,6 +31,22 @@ var controls = []control{
 	{"a hole in the numbers is not filled", "healthy", "topic.go", []edit{{
 		"	case d.pos.Seq == c.Pos.Seq+1:\n", "	default:\n",
 	}}},
+	{"a poll of several sessions goes on in all where it is in one", "healthy", "poll.go", []edit{{
+		"		ps.queries[i].After = after\n", "		ps.queries[i].After = since[0]\n",
+	}}},
+	{"a stream of several sessions takes a replay for one of the first", "healthy", "several_stream.go", []edit{{
+		"	c.part = s.index\n	return s.out.pushWait(ctx, c)\n", "	return s.out.pushWait(ctx, c)\n",
+	}}},
+	{"who left out a page of a replay is told its end before he has it", "healthy", "join.go", []edit{
+		{"		case last:\n", "		case i == 0:\n"},
+		{"appendPassed(c.b, s.enc, s.topic.quoted, e.Cursor.String())", "appendPassed(c.b, s.enc, s.topic.quoted, entries[len(entries)-1].Cursor.String())"},
+	}},
+	{"types count in a replay and not live", "healthy", "filter.go", []edit{{
+		"	if s.wants(s.types, d) {\n", "	if s.wants(nil, d) {\n",
+	}}},
+	{"a poll that has its limit of a type passes what it has not looked at", "healthy", "types.go", []edit{{
+		"					p.Cursor = e.Cursor\n", "",
+	}}},
 }
 
 // Each mistake can be made, or its control proves nothing.

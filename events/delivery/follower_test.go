@@ -15,6 +15,8 @@ import (
 // follower is a client of a program: it knows cursors, comes again whenever its
 // connection ends, and checks what it is shown as it goes.
 type follower struct {
+	interest
+
 	t     testing.TB
 	nodes []*node
 	name  string
@@ -28,37 +30,46 @@ type follower struct {
 	running sync.WaitGroup
 	stop    context.CancelFunc
 
-	mu   sync.Mutex // guards what follows
-	node int
-	drop context.CancelFunc // ends the connection
-	at   string
-	// first is the position from which on it was shown everything; log is that.
-	first    *storage.Cursor
-	log      []string
-	ever     map[string]bool
+	mu       sync.Mutex // guards what follows
+	node     int
+	drop     context.CancelFunc // ends the connection
+	strands  map[string]*strand // by session
 	problems []string
+	// troubled: something was not as it should be while it was there, so that events
+	// may have come in another order than they have in the history.
+	troubled bool
+	warned   bool // it was the program that said so
+	moved    bool // to another server, in trouble
+	trace    []string
+}
+
+// strand is what a follower was shown of one session.
+type strand struct {
+	at string
+	// first is the position from which on it was shown everything; log is that.
+	first *storage.Cursor
+	log   []string
+	ever  map[string]bool
 	// Since the beginning, or since it was told that events may come again:
 	seen map[string]bool // whether it was pending
 	last map[string]int64
 	// here is what its connection has shown it since the last gap: a new epoch is no
 	// reason to show that again.
-	here map[string]bool
-	// troubled: something was not as it should be while it was there, so that events
-	// may have come in another order than they have in the history.
-	troubled  bool
-	warned    bool // it was the program that said so
+	here      map[string]bool
 	announced bool // told at least once that events may come again
-	moved     bool // to another server, in trouble
-	trace     []string
 }
 
 // start begins to follow, from the beginning or from now on.
 func (f *follower) start(ctx context.Context, fromNow bool) {
-	f.ever, f.seen, f.last = make(map[string]bool), make(map[string]bool), make(map[string]int64)
-	if !fromNow {
-		f.at = "1970-01-01T00:00:00Z"
-		start := storage.MicrosCursor(0)
-		f.first = &start
+	f.strands = make(map[string]*strand)
+	for _, session := range f.sessions {
+		st := &strand{ever: make(map[string]bool), seen: make(map[string]bool), last: make(map[string]int64)}
+		if !fromNow {
+			st.at = "1970-01-01T00:00:00Z"
+			start := storage.MicrosCursor(0)
+			st.first = &start
+		}
+		f.strands[session] = st
 	}
 	ctx, f.stop = context.WithCancel(ctx)
 	f.running.Go(func() {
@@ -75,25 +86,38 @@ func (f *follower) visit(ctx context.Context) {
 	defer cancel()
 	f.mu.Lock()
 	how := transport(f.rand.IntN(int(transports)))
-	if f.first == nil { // a poll from now on would answer what there is already
+	if !f.placed() { // a poll from now on would answer what there is already
 		how = transport(f.rand.IntN(2))
 	}
 	if f.only != nil {
 		how = *f.only
 	}
 	n := f.nodes[f.node]
-	f.drop, f.here = cancel, make(map[string]bool)
-	v := visit{node: n, who: f.who, how: how, at: f.at}
+	v := visit{
+		interest: f.interest, node: n, who: f.who, how: how, at: make(map[string]string),
+		resume: resumption(f.rand.IntN(int(resumptions))),
+	}
+	if how == poll { // with wait it would take too long: there are 250 ms between answers
+		v.limit = []int{20, pollLimit}[f.rand.IntN(2)]
+	}
+	for session, st := range f.strands {
+		if st.here = make(map[string]bool); st.at != "" {
+			v.at[session] = st.at
+		}
+	}
+	f.drop = cancel
+	most := 5 + f.rand.IntN(300) // in the middle of something
 	if !n.normal() {
 		f.troubled = true
 	}
-	f.note("%v at server %d from %s", how, f.node, f.at)
+	f.note("%v at server %d from %v", how, f.node, v.at)
 	f.mu.Unlock()
 	v.saw = func(s sight) bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
 		f.see(s)
-		return ctx.Err() == nil
+		most--
+		return most > 0 && ctx.Err() == nil
 	}
 	err := v.make(ctx)
 	f.mu.Lock()
@@ -101,10 +125,25 @@ func (f *follower) visit(ctx context.Context) {
 	f.note("ended: %v", err)
 }
 
-// traced is how many lines a follower remembers to explain itself.
+// placed reports whether it has a place in each session from which on it is shown
+// everything. mu is held.
+func (f *follower) placed() bool {
+	for _, st := range f.strands {
+		if st.first == nil {
+			return false
+		}
+	}
+	return true
+}
+
+// traced is how many lines a follower remembers to explain itself: those before its
+// first problem.
 const traced = 60
 
 func (f *follower) note(format string, args ...any) {
+	if len(f.problems) > 0 {
+		return
+	}
 	if len(f.trace) == traced {
 		f.trace = slices.Delete(f.trace, 0, 1)
 	}
@@ -115,49 +154,54 @@ func (f *follower) note(format string, args ...any) {
 func (f *follower) describe() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return fmt.Sprintf("%s (at server %d, roams %v):\n\t%s", f.name, f.node, f.roams, strings.Join(f.trace, "\n\t"))
+	return fmt.Sprintf("%s (of %v, at server %d, roams %v):\n\t%s", f.name, f.interest, f.node, f.roams, strings.Join(f.trace, "\n\t"))
 }
 
 func (f *follower) problem(format string, args ...any) {
-	f.problems = append(f.problems, fmt.Sprintf(format, args...))
 	f.note("PROBLEM: "+format, args...)
+	f.problems = append(f.problems, fmt.Sprintf(format, args...))
 }
 
 // see takes one thing that it is shown. mu is held.
 func (f *follower) see(s sight) {
+	st := f.strands[s.session]
+	if st == nil {
+		f.problem("%+v is of a session that it does not follow", s)
+		return
+	}
 	if s.again {
-		f.announced = true
-		clear(f.seen)
+		st.announced = true
+		clear(st.seen)
 		if !s.epoch {
-			clear(f.here)
+			clear(st.here)
 		}
-		f.note("told that events may come again")
+		f.note("told that events of %q may come again", s.session)
 	}
 	f.troubled = f.troubled || s.pending || s.degraded || s.again
 	if s.id != "" {
 		f.note("%s, pending %v, at %s", s.id, s.pending, s.cursor)
-		f.event(s)
+		f.event(st, s)
 	}
 	if s.cursor == "" {
 		return
 	}
-	f.at = s.cursor
-	if f.first == nil {
+	st.at = s.cursor
+	if st.first == nil {
 		c, err := storage.ParseCursor(s.cursor)
 		if err != nil {
 			f.problem("cursor %v", err)
 		}
-		f.first = &c
+		st.first = &c
 	}
 }
 
-func (f *follower) event(s sight) {
-	pending, again := f.seen[s.id]
-	f.seen[s.id] = s.pending
-	if f.here[s.id] {
+func (f *follower) event(st *strand, s sight) {
+	pending, again := st.seen[s.id]
+	st.seen[s.id] = s.pending
+	if st.here[s.id] {
 		f.problem("%s came twice over one connection", s.id)
 	}
-	f.here[s.id] = true
+	st.here[s.id] = true
 	if again {
 		// Who goes on at another server may be shown what is pending there, and not
 		// where he comes from.
@@ -166,19 +210,23 @@ func (f *follower) event(s sight) {
 		}
 		return
 	}
-	if f.ever[s.id] {
+	if st.ever[s.id] {
 		return
 	}
-	f.ever[s.id] = true
-	f.log = append(f.log, s.id)
+	st.ever[s.id] = true
+	st.log = append(st.log, s.id)
 	who, n := origin(s.id)
-	switch last, known := f.last[who]; {
-	case known && n != last+1 && (n > last || !f.announced):
+	switch last, known := st.last[who]; {
+	case sessionOf(who) != s.session:
+		f.problem("%s came as one of session %q", s.id, s.session)
+	case !f.takes(n):
+		f.problem("%s is of type %s, which it did not ask for", s.id, typeOf(n))
+	case known && n != f.next(last) && (n > last || !st.announced):
 		f.problem("%s came after %s-%d", s.id, who, last)
-	case !known && n != 1 && f.first != nil && f.first.Pos.Micros == 0 && f.first.IsTimestamp():
+	case !known && n != f.next(0) && st.first != nil && st.first.Pos.Micros == 0 && st.first.IsTimestamp():
 		f.problem("%s is the first of %s", s.id, who)
 	}
-	f.last[who] = max(f.last[who], n)
+	st.last[who] = max(st.last[who], n)
 }
 
 // disconnect breaks the connection, and perhaps has it come again elsewhere.
@@ -203,19 +251,29 @@ func (f *follower) trouble(node int) {
 	}
 }
 
+// wasWarned reports whether it was told that something is wrong.
+func (f *follower) wasWarned() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.warned
+}
+
 // begun reports whether it has a place from which on it is shown everything.
 func (f *follower) begun() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.first != nil
+	return f.placed()
 }
 
-// behind is how many of the acknowledged events it has not been shown yet.
+// behind is how far it has not been shown yet what it asked for, of the events up to
+// these numbers.
 func (f *follower) behind(acked map[string]int64) (missing int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for who, n := range acked {
-		missing += max(0, n-f.last[who])
+		if st := f.strands[sessionOf(who)]; st != nil {
+			missing += max(0, f.latest(n)-st.last[who])
+		}
 	}
 	return missing
 }
@@ -226,51 +284,55 @@ func (f *follower) end() {
 	f.running.Wait()
 }
 
-// check compares what it saw, now that it has ended, with the history. complete: all
+// check compares what it saw, now that it has ended, with the histories. complete: all
 // of that must have been shown.
-func (f *follower) check(all []storage.LogEntry, complete bool) (problems []string, strict bool) {
+func (f *follower) check(all map[string][]storage.LogEntry, complete bool) (problems []string, strict bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.announced && !f.mayLose {
-		f.problem("told of a gap or an epoch, and nothing was ever lost")
-	}
-	if f.first == nil {
-		return f.problems, false
-	}
-	if strict = !f.troubled; strict {
-		f.checkOrder(all, complete)
-	}
-	if complete {
-		f.checkSet(all)
+	strict = !f.troubled
+	for session, st := range f.strands {
+		if st.announced && !f.mayLose {
+			f.problem("told of a gap or an epoch, and nothing was ever lost")
+		}
+		if st.first == nil {
+			strict = false
+			continue
+		}
+		if entries := f.of(all[session]); strict {
+			f.checkOrder(st, entries, complete)
+		}
+		if complete {
+			f.checkSet(st, all[session])
+		}
 	}
 	return f.problems, strict
 }
 
-// checkOrder wants the history, from where the follower began.
-func (f *follower) checkOrder(all []storage.LogEntry, complete bool) {
+// checkOrder wants the history of a session, from where the follower began.
+func (f *follower) checkOrder(st *strand, all []storage.LogEntry, complete bool) {
 	var want []string
 	for _, e := range all {
-		if e.Pos.Micros > f.first.Pos.Micros && !f.first.Saw(e.Link) {
+		if e.Pos.Micros > st.first.Pos.Micros && !st.first.Saw(e.Link) {
 			want = append(want, e.ID)
 		}
 	}
-	if n := differs(f.log, want); n >= 0 {
-		f.problem("number %d from %s is %s, in the history %s", n, f.first, at(f.log, n), at(want, n))
-	} else if complete && len(f.log) != len(want) {
-		f.problem("%d events from %s, in the history %d", len(f.log), f.first, len(want))
+	if n := differs(st.log, want); n >= 0 {
+		f.problem("number %d from %s is %s, in the history %s", n, st.first, at(st.log, n), at(want, n))
+	} else if complete && len(st.log) != len(want) {
+		f.problem("%d events from %s, in the history %d", len(st.log), st.first, len(want))
 	}
 }
 
-// checkSet wants everything that the history has of each publisher behind the first
-// of his events that the follower was shown, or all where it began at the beginning;
-// and nothing else.
-func (f *follower) checkSet(all []storage.LogEntry) {
+// checkSet wants everything that the history of a session has of each publisher behind
+// the first of his events that the follower was shown, or all where it began at the
+// beginning; and nothing else.
+func (f *follower) checkSet(st *strand, all []storage.LogEntry) {
 	there := make(map[string]bool, len(all))
 	for _, e := range all {
 		there[e.ID] = true
 	}
 	from := make(map[string]int64)
-	for _, id := range f.log {
+	for _, id := range st.log {
 		who, n := origin(id)
 		if _, ok := from[who]; !ok {
 			from[who] = n
@@ -279,11 +341,11 @@ func (f *follower) checkSet(all []storage.LogEntry) {
 			f.problem("%s is not in the history", id)
 		}
 	}
-	fromBeginning := f.first.IsTimestamp() && f.first.Pos.Micros == 0
+	fromBeginning := st.first.IsTimestamp() && st.first.Pos.Micros == 0
 	for id := range there {
 		who, n := origin(id)
 		first, ok := from[who]
-		if (ok && n >= first || fromBeginning) && !f.ever[id] {
+		if (ok && n >= first || fromBeginning) && f.takes(n) && !st.ever[id] {
 			f.problem("%s did not come", id)
 		}
 	}

@@ -22,7 +22,7 @@ import (
 // patience bounds every wait for something that must happen.
 const patience = 30 * time.Second
 
-// session is the one that all tests are about.
+// session is the one that most is about.
 const session = "session-1"
 
 // clientHeader names the client of a request by an address of its own, as a trusted
@@ -178,8 +178,18 @@ func (n *node) normal() bool {
 	return !s.Degraded && s.Pending == 0
 }
 
-// history reads all events of the session from storage.
-func history(t testing.TB, store *storage.Store) []storage.LogEntry {
+// histories are those of all sessions, by session.
+func histories(t testing.TB, store *storage.Store) map[string][]storage.LogEntry {
+	t.Helper()
+	all := make(map[string][]storage.LogEntry, len(sessions))
+	for _, session := range sessions {
+		all[session] = history(t, store, session)
+	}
+	return all
+}
+
+// history reads all events of a session from storage.
+func history(t testing.TB, store *storage.Store, session string) []storage.LogEntry {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

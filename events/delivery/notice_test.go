@@ -23,7 +23,7 @@ func TestLostNoticeIsNoticed(t *testing.T) {
 	local := &publisher{t: t, node: here, name: "local"}
 	remote := &publisher{t: t, node: there, name: "remote"}
 	local.run(ctx, 1)
-	first := history(t, here.backend.Store)[0].Cursor.String()
+	first := history(t, here.backend.Store, session)[0].Cursor.String()
 
 	for _, how := range []transport{webSocket, stream, longPoll} {
 		t.Run(how.String(), func(t *testing.T) {
@@ -34,14 +34,14 @@ func TestLostNoticeIsNoticed(t *testing.T) {
 			ctx, cancel := context.WithCancel(ctx)
 			defer cancel()
 			seen := make(chan string, 100)
-			v := visit{node: here, who: "192.0.2.1", how: how, at: first}
+			v := visit{node: here, who: "192.0.2.1", how: how, interest: all(session), at: map[string]string{session: first}}
 			v.saw = func(s sight) bool {
 				once.Do(func() { close(began) })
 				if s.id != "" {
 					seen <- s.id
 				}
 				if s.cursor != "" {
-					v.at = s.cursor // for the next poll
+					v.at[session] = s.cursor // for the next poll
 				}
 				return true
 			}
@@ -54,7 +54,7 @@ func TestLostNoticeIsNoticed(t *testing.T) {
 				<-began
 			}
 			n := local.acked.Load()
-			want := idsOf(history(t, here.backend.Store))[1:]
+			want := idsOf(history(t, here.backend.Store, session))[1:]
 			remote.run(ctx, remote.acked.Load()+3)
 			for i := range 3 {
 				want = append(want, fmt.Sprintf("remote-%d", remote.acked.Load()-2+int64(i)))

@@ -113,7 +113,7 @@ func TestOnlyOnmessage(t *testing.T) {
 	}
 	cancel()
 	running.Wait()
-	want := idsOf(history(t, n.backend.Store))
+	want := idsOf(history(t, n.backend.Store, session))
 	if n := differs(got, want); n >= 0 || len(got) != len(want) || len(want) != publishers*each {
 		t.Errorf("%d events, want %d; number %d is %s, want %s", len(got), len(want), n, at(got, n), at(want, n))
 	}

@@ -34,6 +34,10 @@ var kinds = []kind{
 	{name: "everything", steps: 30, faults: []func(*program){(*program).cutOff, (*program).killRedis, (*program).cutBothInTurn}, loses: true},
 }
 
+// publishers are who posts at which server into which session, and how long each rests
+// after an event at most, in ms.
+var publishers = []struct{ node, session, pause int }{{0, 0, 4}, {0, 0, 4}, {1, 0, 4}, {0, 1, 8}, {1, 1, 8}, {1, 2, 8}}
+
 // program is two servers on one Redis, publishers at both, and followers who come and
 // go.
 type program struct {
@@ -92,10 +96,10 @@ func (p *program) start() {
 		n.backend.alone.Store(&alone)
 		p.nodes = append(p.nodes, n)
 	}
-	for i, node := range []int{0, 0, 1} {
+	for i, of := range publishers {
 		pub := &publisher{
-			t: p.t, node: p.nodes[node], name: fmt.Sprintf("p%d", i), pause: time.Duration(p.rand.IntN(4)) * time.Millisecond,
-			pending: func() { p.trouble(node) },
+			t: p.t, node: p.nodes[of.node], name: nameOf(i, of.session), pause: time.Duration(p.rand.IntN(of.pause)) * time.Millisecond,
+			pending: func() { p.trouble(of.node) },
 		}
 		p.publishers = append(p.publishers, pub)
 		p.publishing.Go(func() { pub.run(ctx, 1_000_000) })
@@ -140,23 +144,34 @@ func (p *program) problem(format string, args ...any) {
 	p.problems = append(p.problems, fmt.Sprintf(format, args...))
 }
 
-// join has one follower more.
-func (p *program) join(node int, only ...transport) *follower {
+// join has one follower more, of whatever it likes.
+func (p *program) join(node int) {
+	f := p.newFollower(node, someInterest(p.rand))
+	f.roams = p.rand.IntN(3) == 0
+	p.follow(f, p.rand.IntN(2) == 0)
+}
+
+// newcomer has one follower more, by one transport and from the beginning.
+func (p *program) newcomer(node int, how transport, what interest) {
+	f := p.newFollower(node, what)
+	f.only = &how
+	p.follow(f, false)
+}
+
+func (p *program) newFollower(node int, what interest) *follower {
 	p.born++
-	f := &follower{
-		t: p.t, nodes: p.nodes, node: node, who: fmt.Sprintf("198.51.%d.%d", 100+p.born/250, 1+p.born%250),
-		name: fmt.Sprintf("follower %d", p.born), rand: rand.New(rand.NewPCG(p.rand.Uint64(), 2)), roams: p.rand.IntN(3) == 0,
+	return &follower{
+		interest: what, t: p.t, nodes: p.nodes, node: node, who: fmt.Sprintf("198.51.%d.%d", 100+p.born/250, 1+p.born%250),
+		name: fmt.Sprintf("follower %d", p.born), rand: rand.New(rand.NewPCG(p.rand.Uint64(), 2)),
 		mayLose: p.kind.loses,
 	}
-	fromNow := p.rand.IntN(2) == 0
-	if only != nil {
-		f.only, f.roams, fromNow = &only[0], false, false
-	}
+}
+
+func (p *program) follow(f *follower, fromNow bool) {
 	p.mu.Lock()
 	p.followers = append(p.followers, f)
 	p.mu.Unlock()
 	f.start(p.ctx, fromNow)
-	return f
 }
 
 // retire ends a follower, who must have seen what he should up to then.
@@ -167,13 +182,13 @@ func (p *program) retire(i int) {
 	p.followers = slices.Delete(p.followers, i, i+1)
 	p.mu.Unlock()
 	if p.redisAnswers() {
-		p.check(f, history(p.t, p.truth), false)
+		p.check(f, histories(p.t, p.truth), false)
 	}
 }
 
 func (p *program) redisAnswers() bool { return p.truth.Driver.Health(p.ctx) == nil }
 
-func (p *program) check(f *follower, all []storage.LogEntry, complete bool) {
+func (p *program) check(f *follower, all map[string][]storage.LogEntry, complete bool) {
 	problems, strict := f.check(all, complete)
 	if strict {
 		p.strict++
@@ -196,21 +211,26 @@ func (p *program) trouble(node int) {
 func (p *program) recover() {
 	acked := p.acks()
 	if !until(func() bool { return p.nodes[0].normal() && p.nodes[1].normal() }) {
-		p.problem("not normal again: %+v, %+v", p.nodes[0].backend.Status(), p.nodes[1].backend.Status())
+		p.problem("not normal again: %s", p.statuses())
 	}
 	// What Redis has lost is noticed at the next heartbeat.
-	if !until(func() bool { return missing(history(p.t, p.truth), acked) == "" }) {
-		p.problem("acknowledged and not in the history: %s", missing(history(p.t, p.truth), acked))
+	if !until(func() bool { return missing(histories(p.t, p.truth), acked) == "" }) {
+		p.problem("acknowledged and not in the history: %s; %s", missing(histories(p.t, p.truth), acked), p.statuses())
 	}
 }
 
-// settle waits until everybody has been shown something newer of each publisher:
-// then the trouble lies behind all of them.
+// statuses are those of both servers, to explain a problem.
+func (p *program) statuses() string {
+	return fmt.Sprintf("%+v, %+v", p.nodes[0].backend.Status(), p.nodes[1].backend.Status())
+}
+
+// settle waits until everybody has been shown something newer of each publisher, whatever
+// types he asked for: then the trouble lies behind all of them.
 func (p *program) settle() {
 	if !until(func() bool { return !slices.ContainsFunc(p.followers, func(f *follower) bool { return !f.begun() }) }) {
 		p.problem("somebody cannot subscribe")
 	}
-	p.awaitFollowers(p.await(2)) // one may be on its way already
+	p.awaitFollowers(p.await(1 + rare)) // one may be on its way already
 }
 
 // await waits until each publisher has published n events more, and answers which are
@@ -259,10 +279,12 @@ func (p *program) acks() map[string]int64 {
 }
 
 // missing names an event that the history should have.
-func missing(all []storage.LogEntry, acked map[string]int64) string {
-	there := make(map[string]bool, len(all))
-	for _, e := range all {
-		there[e.ID] = true
+func missing(all map[string][]storage.LogEntry, acked map[string]int64) string {
+	there := make(map[string]bool)
+	for _, entries := range all {
+		for _, e := range entries {
+			there[e.ID] = true
+		}
 	}
 	for who, last := range acked {
 		for n := int64(1); n <= last; n++ {
@@ -284,35 +306,38 @@ func (p *program) finish() []string {
 	p.recover()
 	last := len(p.followers)
 	for how := range transports { // who come now see nothing but the history
-		p.join(int(how)%2, how)
+		p.newcomer(int(how)%2, how, all(session))
+		p.newcomer(int(how)%2, how, interest{sessions, filters[p.rand.IntN(2)]})
 	}
 	p.awaitFollowers(p.acks())
-	all := history(p.t, p.truth)
+	all := histories(p.t, p.truth)
 	p.checkHistory(all)
 	for i, f := range p.followers {
 		f.end()
 		before := p.strict
-		if p.check(f, all, true); i >= last && p.strict == before && !f.warned && len(p.problems) == 0 {
+		if p.check(f, all, true); i >= last && p.strict == before && !f.wasWarned() && len(p.problems) == 0 {
 			p.problem("who came when all was well was told otherwise: %s", f.describe())
 		}
 	}
-	p.t.Logf("%d events, %d followers, the order of %d compared", len(all), p.born, p.strict)
+	p.t.Logf("%d events, %d followers, the order of %d compared", p.acknowledged(), p.born, p.strict)
 	return p.problems
 }
 
-// checkHistory wants each event once and in its publisher's order.
-func (p *program) checkHistory(all []storage.LogEntry) {
+// checkHistory wants each event once, in its session and in its publisher's order.
+func (p *program) checkHistory(all map[string][]storage.LogEntry) {
 	if id := missing(all, p.acks()); id != "" {
 		p.problem("%s was acknowledged and is lost", id)
 	}
-	last := make(map[string]int64)
-	for _, e := range all {
-		who, n := origin(e.ID)
-		if n != last[who]+1 {
-			p.problem("the history has %s after %s-%d", e.ID, who, last[who])
-			return
+	for session, entries := range all {
+		last := make(map[string]int64)
+		for _, e := range entries {
+			who, n := origin(e.ID)
+			if sessionOf(who) != session || n != last[who]+1 {
+				p.problem("the history of %q has %s after %s-%d", session, e.ID, who, last[who])
+				return
+			}
+			last[who] = n
 		}
-		last[who] = n
 	}
 }
 

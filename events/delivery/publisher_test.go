@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// publisher posts numbered events to one server, each until it is acknowledged.
+// publisher posts numbered events to one server and the session that is told by its
+// name, each until it is acknowledged.
 type publisher struct {
 	t       testing.TB
 	node    *node
@@ -25,7 +26,7 @@ type publisher struct {
 // run posts until ctx ends, or most events are acknowledged.
 func (p *publisher) run(ctx context.Context, most int64) {
 	for n := p.acked.Load() + 1; n <= most && ctx.Err() == nil; n++ {
-		body := fmt.Sprintf(`{"type":"step:started","sessionId":%q,"id":"%s-%d"}`, session, p.name, n)
+		body := fmt.Sprintf(`{"type":%q,"sessionId":%q,"id":"%s-%d"}`, typeOf(n), sessionOf(p.name), p.name, n)
 		if !p.post(ctx, body) {
 			return
 		}

@@ -2,6 +2,7 @@ package delivery
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,8 +31,9 @@ func (w transport) String() string {
 	return [...]string{"WebSocket", "stream", "poll", "long poll"}[w]
 }
 
-// sight is something that a client was shown.
+// sight is something that a client was shown of a session.
 type sight struct {
+	session  string
 	id       string // of an event; "": none
 	cursor   string // where the client is now; "": unknown
 	time     string // the same as a time; "": unknown
@@ -43,10 +45,15 @@ type sight struct {
 
 // visit is one connection of a client.
 type visit struct {
+	interest
+
 	node *node
 	who  string // the client's address
 	how  transport
-	at   string // where it goes on; "": from now on
+	at   map[string]string // where it goes on in each session; none: from now on
+	// resume is how a stream of several sessions is told.
+	resume resumption
+	limit  int // of a poll; 0: pollLimit
 	// saw is told of everything; false drops the connection.
 	saw func(sight) bool
 }
@@ -125,20 +132,14 @@ func (v visit) webSocket(ctx context.Context) error {
 func (v visit) message(conn io.Writer, m hubMessage) error {
 	switch {
 	case m.Type == "subscription_confirmed" && m.SessionID == "":
-		subscribe := map[string]string{"type": "subscribe", "sessionId": session}
-		if v.at != "" {
-			subscribe["since"] = v.at
-		}
-		b, err := json.Marshal(subscribe)
-		if err != nil {
-			return err
-		}
-		return ws.WriteFrame(conn, ws.MaskFrame(ws.NewTextFrame(b)))
+		return v.subscribe(conn)
 	case m.Type == "subscription_confirmed", m.Type == "epoch":
 		epoch := m.Type == "epoch" && !m.Gap
-		return v.tell(sight{cursor: m.Cursor, again: m.Gap || epoch, epoch: epoch, degraded: m.Degraded})
+		return v.tell(sight{session: m.SessionID, cursor: m.Cursor, again: m.Gap || epoch, epoch: epoch, degraded: m.Degraded})
 	case m.Type == "event":
-		return v.tell(sight{id: idOf(m.Payload), cursor: m.Cursor, time: m.ReceivedAt, pending: m.Pending})
+		return v.tell(sight{session: m.SessionID, id: idOf(m.Payload), cursor: m.Cursor, time: m.ReceivedAt, pending: m.Pending})
+	case m.Type == "cursor":
+		return v.tell(sight{session: m.SessionID, cursor: m.Cursor})
 	case m.Type == "error":
 		return fmt.Errorf("error: %s", m.Payload)
 	}
@@ -153,55 +154,58 @@ func idOf(event []byte) string {
 	return e.ID
 }
 
-// stream is an EventSource that knows of control events.
-func (v visit) stream(ctx context.Context) error {
-	target, header := "/api/events/stream/"+session, http.Header{clientHeader: {v.who}}
-	if strings.HasPrefix(v.at, "v1.") {
-		header.Set("Last-Event-ID", v.at)
-	} else if v.at != "" {
-		target += "?since=" + url.QueryEscape(v.at)
-	}
-	resp, err := v.node.get(ctx, target, header)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || kind != "text/event-stream" {
-		return fmt.Errorf("%d, %s", resp.StatusCode, kind)
-	}
-	source := newEventSource(resp.Body, "")
-	source.empty = func() { v.saw(sight{cursor: source.lastEventID}) } // where it begins
-	for {
-		m, err := source.next()
+// subscribe asks for all that it wants over a WebSocket.
+func (v visit) subscribe(conn io.Writer) error {
+	for _, session := range v.sessions {
+		m := map[string]any{"type": "subscribe", "sessionId": session}
+		if v.at[session] != "" {
+			m["since"] = v.at[session]
+		}
+		if v.types != "" {
+			m["types"] = strings.Split(v.types, ",")
+		}
+		b, err := json.Marshal(m)
 		if err == nil {
-			err = v.dispatched(m)
+			err = ws.WriteFrame(conn, ws.MaskFrame(ws.NewTextFrame(b)))
 		}
 		if err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
-func (v visit) dispatched(m message) error {
-	switch m.event {
-	case "message":
-		return v.tell(sight{id: idOf([]byte(m.data)), cursor: m.lastEventID})
-	case "lifeline.gap", "lifeline.epoch":
-		return v.tell(sight{cursor: m.lastEventID, again: true, epoch: m.event == "lifeline.epoch"})
+// target is the path and query of a route for one session, or for several.
+func (v visit) target(route string, q url.Values) string {
+	if v.types != "" {
+		q.Set("types", v.types)
 	}
-	return nil
+	if len(v.sessions) > 1 {
+		q["session"] = v.sessions
+		return route + "?" + q.Encode()
+	}
+	return route + "/" + url.PathEscape(v.sessions[0]) + "?" + q.Encode()
+}
+
+// since has a query say where each session goes on.
+func (v visit) since(q url.Values) {
+	for session, at := range v.at {
+		if len(v.sessions) == 1 {
+			q.Set("since", at)
+		} else {
+			q.Set("since["+session+"]", at)
+		}
+	}
 }
 
 // poll asks once; wait says for how long the answer may take.
 func (v visit) poll(ctx context.Context, wait string) error {
-	q := url.Values{"limit": {strconv.Itoa(pollLimit)}}
-	if v.at != "" {
-		q.Set("since", v.at)
-	}
+	q := url.Values{"limit": {strconv.Itoa(cmp.Or(v.limit, pollLimit))}}
+	v.since(q)
 	if wait != "" {
 		q.Set("wait", wait)
 	}
-	resp, err := v.node.get(ctx, "/api/events/poll/"+session+"?"+q.Encode(), http.Header{clientHeader: {v.who}})
+	resp, err := v.node.get(ctx, v.target("/api/events/poll", q), http.Header{clientHeader: {v.who}})
 	if err != nil {
 		return err
 	}
@@ -213,22 +217,44 @@ func (v visit) poll(ctx context.Context, wait string) error {
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("%d %s", resp.StatusCode, body)
 	}
-	var page struct {
-		Events    []json.RawMessage
-		Cursor    string
-		Timestamp string
-		Gap       bool
-		Degraded  bool
-	}
-	if err := json.Unmarshal(body, &page); err != nil {
+	var one pollPage
+	several := struct{ Sessions map[string]pollPage }{}
+	if err := errors.Join(json.Unmarshal(body, &one), json.Unmarshal(body, &several)); err != nil {
 		return fmt.Errorf("%s: %w", body, err)
 	}
-	// The answer is taken as a whole: a client does not break off in the middle.
-	v.saw(sight{again: page.Gap, degraded: page.Degraded})
-	for _, e := range page.Events {
-		v.saw(sight{id: idOf(e)})
+	if len(v.sessions) == 1 {
+		several.Sessions = map[string]pollPage{one.SessionID: one}
 	}
-	return v.tell(sight{cursor: page.Cursor, time: page.Timestamp})
+	if len(several.Sessions) != len(v.sessions) {
+		return fmt.Errorf("an answer about %d sessions: %s", len(several.Sessions), body)
+	}
+	return v.pages(several.Sessions)
+}
+
+// pollPage is what a poll answers about a session.
+type pollPage struct {
+	SessionID string
+	Events    []json.RawMessage
+	Cursor    string
+	Timestamp string
+	Gap       bool
+	Degraded  bool
+}
+
+// pages takes an answer as a whole: a client does not break off in the middle.
+func (v visit) pages(pages map[string]pollPage) error {
+	goOn := true
+	for session, page := range pages {
+		v.saw(sight{session: session, again: page.Gap, degraded: page.Degraded})
+		for _, e := range page.Events {
+			v.saw(sight{session: session, id: idOf(e)})
+		}
+		goOn = v.saw(sight{session: session, cursor: page.Cursor, time: page.Timestamp})
+	}
+	if !goOn {
+		return errDropped
+	}
+	return nil
 }
 
 // pollLimit is more than a long poll, which answers every 250 ms, finds new.

@@ -11,7 +11,11 @@ import (
 // breakDriver stands between hub and journal: hasty acknowledges events before the
 // journal has them. end waits for what is under way.
 func breakDriver(what string, d storage.Driver) (broken storage.Driver, end func()) {
-	if what != faultmatrix.BrokenHasty {
+	switch what {
+	case faultmatrix.BrokenQuiet:
+		return quiet{d}, func() {}
+	case faultmatrix.BrokenHasty:
+	default:
 		return d, func() {}
 	}
 	h := &hasty{Driver: d, queue: make(chan []storage.Op, 1<<16)}
@@ -24,6 +28,17 @@ func breakDriver(what string, d storage.Driver) (broken storage.Driver, end func
 		close(h.queue)
 		h.running.Wait()
 	}
+}
+
+// quiet does not say what is pending.
+type quiet struct{ storage.Driver }
+
+func (q quiet) Apply(ctx context.Context, ops []storage.Op) ([]storage.Result, error) {
+	results, err := q.Driver.Apply(ctx, ops)
+	for i := range results {
+		results[i].Pending = false
+	}
+	return results, err
 }
 
 type hasty struct {
@@ -51,8 +66,24 @@ func breakEvents(what string, e storage.Events) storage.Events {
 		return forgetsParts{e}
 	case faultmatrix.BrokenNever:
 		return hidesPending{e}
+	case faultmatrix.BrokenWhole:
+		return changesPages{e, func(p *storage.LogPage) { p.Degraded = false }}
+	case faultmatrix.BrokenSmooth:
+		return changesPages{e, func(p *storage.LogPage) { p.Gap = false }}
 	}
 	return e
+}
+
+// changesPages says something else about what it has read.
+type changesPages struct {
+	storage.Events
+	change func(*storage.LogPage)
+}
+
+func (c changesPages) ReadEvents(ctx context.Context, s string, q storage.LogQuery) (storage.LogPage, error) {
+	page, err := c.Events.ReadEvents(ctx, s, q)
+	c.change(&page)
+	return page, err
 }
 
 // deaf does not hear that other nodes have stored something.

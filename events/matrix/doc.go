@@ -6,5 +6,6 @@
 //	serve_test.go   the hub process
 //	broken_test.go  what is broken in it on purpose
 //	call_test.go    a request of the matrix as one over HTTP
+//	posted_test.go  the answer to a post, of one event or of many
 //	stream_test.go  readers that stay connected: WebSocket and Server-Sent Events
 package matrix

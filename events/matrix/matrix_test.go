@@ -2,14 +2,18 @@ package matrix
 
 import (
 	"testing"
+	"time"
 
 	"github.com/actionflows/lifeline/internal/faultmatrix"
 )
 
-var hubs = faultmatrix.Subject{Call: call, Streams: []faultmatrix.Stream{
-	{Name: "WebSocket", Follow: followSocket},
-	{Name: "stream", Follow: followStream},
-}}
+var hubs = faultmatrix.Subject{
+	Call: call, Slower: 3, Kills: 40, LongestAck: 5 * time.Second,
+	Streams: []faultmatrix.Stream{
+		{Name: "WebSocket", Follow: followSocket},
+		{Name: "stream", Follow: followStream},
+	},
+}
 
 // Faults in which the way through HTTP matters; `make soak` goes through all.
 func TestMatrix(t *testing.T) {
@@ -17,8 +21,9 @@ func TestMatrix(t *testing.T) {
 	t.Cleanup(client.CloseIdleConnections)
 	faultmatrix.Matrix(t, hubs,
 		"redis frozen", "redis killed, empty", "redis killed, old snapshot", "flushed under load",
-		"one id on two nodes", "cut", "cut from one node", "black hole", "replies lost",
-		"node killed in an outage", "node frozen", "disk full in an outage")
+		"one id on two nodes", "cut", "cut from one node", "black hole", "replies lost", "nothing",
+		"node killed in an outage", "node frozen", "disk full in an outage", "killed with a full disk",
+		"fsync error in an outage", "deleted in an outage")
 }
 
 func TestControls(t *testing.T) {
@@ -29,7 +34,10 @@ func TestControls(t *testing.T) {
 		{Broken: faultmatrix.BrokenResume, Fault: "node killed", Damage: faultmatrix.Duplicated},
 		{Broken: faultmatrix.BrokenTwice, Fault: "redis frozen", Damage: faultmatrix.Duplicated},
 		{Broken: faultmatrix.BrokenNever, Fault: "redis frozen", Damage: faultmatrix.Missed},
-		{Broken: faultmatrix.BrokenHasty, Fault: "node killed", Damage: faultmatrix.Lost},
+		{Broken: faultmatrix.BrokenHasty, Fault: "killed with a full disk", Damage: faultmatrix.Lost},
+		{Broken: faultmatrix.BrokenQuiet, Fault: "redis frozen", Damage: faultmatrix.Untold},
+		{Broken: faultmatrix.BrokenWhole, Fault: "redis frozen", Damage: faultmatrix.Untold},
+		{Broken: faultmatrix.BrokenSmooth, Fault: "redis killed, empty", Damage: faultmatrix.Untold},
 	})
 }
 

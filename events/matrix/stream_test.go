@@ -22,6 +22,7 @@ type message struct {
 	SessionID string `json:"sessionId"`
 	Cursor    string
 	Gap       bool
+	Degraded  bool
 	Pending   bool
 	Code      string
 	Payload   json.RawMessage
@@ -59,13 +60,22 @@ func followSocket(ctx context.Context, addr, log, cursor string, take func(fault
 		if m.Type == "error" {
 			return fmt.Errorf("refused: %s", raw)
 		}
+		if m.Type == "status" {
+			page, err := status(m.Payload)
+			if err != nil {
+				return err
+			}
+			take(page)
+			continue
+		}
 		if m.SessionID != log || m.Cursor == "" {
 			continue
 		}
-		page := faultmatrix.Reply{Cursor: m.Cursor, Gap: m.Gap || m.Type == "epoch"}
+		page := faultmatrix.Reply{Cursor: m.Cursor, Gap: m.Gap || m.Type == "epoch", Epoch: epochOf(m.Cursor)}
 		switch m.Type {
 		case "subscription_confirmed":
 			page.Cursor = cursor // the events since then follow
+			page.Confirms, page.Degraded = true, m.Degraded
 		case "event":
 			var e struct{ ID string }
 			if err := json.Unmarshal(m.Payload, &e); err != nil {
@@ -110,20 +120,46 @@ func followStream(ctx context.Context, addr, log, cursor string, take func(fault
 			if data == "" {
 				continue
 			}
-			var e struct{ ID, Cursor string }
-			if err := json.Unmarshal([]byte(data), &e); err != nil {
+			page, err := block(kind, id, data)
+			if err != nil {
 				return fmt.Errorf("%s: %w", data, err)
-			}
-			page := faultmatrix.Reply{Cursor: id, Gap: kind != "", Unmarked: true}
-			if kind == "" {
-				page.Entries = []faultmatrix.Event{{ID: e.ID}}
-			} else if e.Cursor != "" {
-				page.Cursor = e.Cursor
 			}
 			take(page)
 			kind, data = "", ""
 		}
 	}
+}
+
+// block is what a block of a stream says.
+func block(kind, id, data string) (faultmatrix.Reply, error) {
+	if kind == "lifeline.status" {
+		return status([]byte(data))
+	}
+	var e struct{ ID, Cursor string }
+	if err := json.Unmarshal([]byte(data), &e); err != nil {
+		return faultmatrix.Reply{}, err
+	}
+	page := faultmatrix.Reply{Cursor: id, Unmarked: true}
+	switch kind {
+	case "":
+		page.Entries = []faultmatrix.Event{{ID: e.ID}}
+	case "lifeline.gap", "lifeline.epoch":
+		page.Gap, page.Cursor = true, e.Cursor
+	default:
+		return page, fmt.Errorf("an event %q in a stream", kind)
+	}
+	page.Epoch = epochOf(page.Cursor)
+	return page, nil
+}
+
+// status is what clients are told of the node's state.
+func status(payload []byte) (faultmatrix.Reply, error) {
+	var s struct{ Degraded *bool }
+	err := json.Unmarshal(payload, &s)
+	if err == nil && s.Degraded == nil {
+		err = fmt.Errorf("a status does not say whether it is degraded: %s", payload)
+	}
+	return faultmatrix.Reply{Status: s.Degraded}, err
 }
 
 // streaming has no time limit: its answers do not end.

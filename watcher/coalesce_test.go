@@ -2,7 +2,6 @@ package watcher
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"slices"
 	"sync"
@@ -29,134 +28,6 @@ func (c *clock) sleep(d time.Duration) {
 	c.mem.Lock()
 }
 
-// supervised runs a supervisor whose runs end as outcomes say, each after its
-// time, and then fail at once.
-type supervised struct {
-	*supervisor
-	clock
-	starts []time.Duration // when runs began
-	states []State
-	fresh  chan bool
-	logs   *observer.ObservedLogs
-}
-
-type life struct {
-	ready bool
-	holds time.Duration
-}
-
-func supervise(t *testing.T, lives ...life) *supervised {
-	t.Helper()
-	core, logs := observer.New(zap.InfoLevel)
-	began := time.Now()
-	v := &supervised{fresh: make(chan bool), logs: logs}
-	v.supervisor = &supervisor{
-		attempts: DefaultRetryAttempts,
-		initial:  DefaultRetryInitial,
-		log:      zap.New(core),
-		stable:   func() {},
-		report: func(s State, _ int, _ error) {
-			v.mem.Lock()
-			defer v.mem.Unlock()
-			v.states = append(v.states, s)
-		},
-		run: func(ctx context.Context, ready func()) error {
-			v.mem.Lock()
-			v.starts = append(v.starts, time.Since(began))
-			v.mem.Unlock()
-			var l life
-			if len(lives) > 0 {
-				l, lives = lives[0], lives[1:]
-			}
-			if l.ready {
-				ready()
-			}
-			sleep(ctx, l.holds)
-			return errInjected
-		},
-		dormant: func(ctx context.Context, cause error, _ time.Time) (bool, error) {
-			if !errors.Is(cause, errInjected) {
-				return false, cause
-			}
-			select {
-			case fresh := <-v.fresh:
-				return fresh, nil
-			case <-ctx.Done():
-				return false, ctx.Err()
-			}
-		},
-	}
-	v.lock(t)
-	go v.loop(t.Context())
-	return v
-}
-
-func seconds(s ...int) []time.Duration {
-	var d []time.Duration
-	for _, n := range s {
-		d = append(d, time.Duration(n)*time.Second)
-	}
-	return d
-}
-
-func TestRetriesAfterOneTwoAndFourSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		v := supervise(t)
-		v.sleep(time.Minute)
-		if want := seconds(0, 1, 3, 7); !slices.Equal(v.starts, want) {
-			t.Errorf("started at %v, want %v", v.starts, want)
-		}
-		if got := v.states[len(v.states)-1]; got != StateFailed {
-			t.Errorf("state %s", got)
-		}
-		if n := v.logs.FilterMessage("watcher retries exhausted").Len(); n != 1 {
-			t.Errorf("%d logs of exhaustion", n)
-		}
-
-		v.fresh <- true // Restart: all attempts again
-		v.sleep(time.Minute)
-		if want := seconds(0, 1, 3, 7, 60, 61, 63, 67); !slices.Equal(v.starts, want) {
-			t.Errorf("started at %v, want %v", v.starts, want)
-		}
-		v.fresh <- false // the root appeared: one more
-		v.sleep(time.Minute)
-		if len(v.starts) != 9 {
-			t.Errorf("%d starts, want one more", len(v.starts))
-		}
-	})
-}
-
-func TestFlappingIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		flap := life{ready: true, holds: 9 * time.Second}
-		v := supervise(t, flap, flap, flap, flap, flap)
-		v.sleep(time.Hour)
-		if want := seconds(0, 10, 21, 34); !slices.Equal(v.starts, want) {
-			t.Errorf("started at %v, want %v", v.starts, want)
-		}
-		if n := v.logs.FilterMessage("watcher restarted").Len(); n != 3 {
-			t.Errorf("%d restarts logged", n)
-		}
-	})
-}
-
-func TestStabilityClearsTheCount(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		v := supervise(t, life{}, life{}, life{ready: true, holds: 10 * time.Second})
-		v.sleep(time.Hour)
-		if want := seconds(0, 1, 3, 14, 16, 20); !slices.Equal(v.starts, want) {
-			t.Errorf("started at %v, want %v", v.starts, want)
-		}
-	})
-}
-
-func TestDelaysAreBounded(t *testing.T) {
-	s := &supervisor{initial: time.Second, used: 200}
-	if got := s.delay(); got != maxRetryDelay {
-		t.Errorf("delay %s", got)
-	}
-}
-
 // bench is a coalescer and deliverer with files that exist in a table only.
 type bench struct {
 	*coalescer
@@ -173,15 +44,7 @@ func newBench(t *testing.T) *bench {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
 	b := &bench{files: map[string]meta{}, began: time.Now(), logs: logs}
-	b.coalescer = newCoalescer(DefaultDebounce, DefaultMaxWait, func(rel string) (meta, error) {
-		b.mem.Lock()
-		defer b.mem.Unlock()
-		m, ok := b.files[rel]
-		if !ok {
-			return meta{}, fs.ErrNotExist
-		}
-		return m, nil
-	})
+	b.coalescer = newCoalescer(DefaultDebounce, DefaultMaxWait, func() (statter, error) { return b, nil })
 	d := &deliverer{
 		coalescer: b.coalescer,
 		maker:     newEventMaker(Config{Session: "s", Dir: "/root"}),
@@ -204,6 +67,18 @@ func newBench(t *testing.T) *bench {
 	return b
 }
 
+func (b *bench) stat(rel string) (meta, error) {
+	b.mem.Lock()
+	defer b.mem.Unlock()
+	m, ok := b.files[rel]
+	if !ok {
+		return meta{}, fs.ErrNotExist
+	}
+	return m, nil
+}
+
+func (b *bench) close() {}
+
 func (b *bench) change(rel string, was, now kind) {
 	if now == kindFile {
 		b.files[rel] = meta{kind: kindFile, size: int64(time.Since(b.began)) + 1}
@@ -214,9 +89,13 @@ func (b *bench) change(rel string, was, now kind) {
 }
 
 func (b *bench) hint(rel string, was, now kind) {
+	b.tell(change{path: rel, was: was, now: now, meta: b.files[rel]})
+}
+
+func (b *bench) tell(c change) {
 	b.mem.Unlock()
 	defer b.mem.Lock()
-	b.add(time.Now(), []change{{path: rel, was: was, now: now}})
+	b.add(time.Now(), []change{c})
 }
 
 func TestCoalescing(t *testing.T) {
@@ -266,8 +145,8 @@ func TestCoalescing(t *testing.T) {
 				if !slices.Equal(b.got, tc.want) {
 					t.Errorf("got %v, want %v", b.got, tc.want)
 				}
-				if len(b.open) > 0 {
-					t.Errorf("%d paths left", len(b.open))
+				if len(b.waiting) > 0 {
+					t.Errorf("%d paths left", len(b.waiting))
 				}
 			})
 		})
@@ -317,6 +196,40 @@ func TestFileMustBeStable(t *testing.T) {
 	})
 }
 
+// The snapshot has seen a file half written, and its event has left since: that
+// the snapshot sees the rest as well is no news.
+func TestLateKnowledgeIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t)
+		half := meta{kind: kindFile, size: 5, mtime: 1}
+		whole := meta{kind: kindFile, size: 10, mtime: 2, settled: true}
+		b.files["f"] = whole
+		b.tell(change{path: "f", now: kindFile, meta: half})
+		b.sleep(time.Second)
+		b.tell(change{path: "f", was: kindFile, now: kindFile, meta: whole})
+		b.sleep(time.Second)
+		if want := []string{"created f"}; !slices.Equal(b.got, want) {
+			t.Errorf("got %v, want %v", b.got, want)
+		}
+		if len(b.told) > 0 {
+			t.Errorf("still remembered: %v", b.told)
+		}
+		b.tell(change{path: "f", was: kindFile, now: kindFile, meta: whole})
+		b.sleep(time.Second)
+
+		// What was written at the moment of the look may have been written again.
+		whole.settled = false
+		b.files["g"] = whole
+		b.tell(change{path: "g", now: kindFile, meta: half})
+		b.sleep(time.Second)
+		b.tell(change{path: "g", was: kindFile, now: kindFile, meta: whole})
+		b.sleep(time.Second)
+		if want := []string{"created f", "modified f", "created g", "modified g"}; !slices.Equal(b.got, want) {
+			t.Errorf("got %v, want %v", b.got, want)
+		}
+	})
+}
+
 func TestMaximumWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
@@ -339,8 +252,8 @@ func TestFileThatIsGoneIsNotReported(t *testing.T) {
 		b.sleep(time.Minute)
 		b.hint("f", kindFile, kindNone)
 		b.sleep(time.Minute)
-		if len(b.got) > 0 || len(b.open) > 0 {
-			t.Errorf("got %v, open %v", b.got, b.open)
+		if len(b.got) > 0 || len(b.waiting) > 0 {
+			t.Errorf("got %v, open %v", b.got, b.waiting)
 		}
 	})
 }
