@@ -1,6 +1,6 @@
-// Package web holds what the module serves to browsers, embedded: the page as it is,
-// the client as npm built it. It knows nothing about hubs; a page learns everything
-// from the hub's own routes.
+// Package web holds what the module serves to browsers, embedded as npm built it: the
+// dashboard and the client. It knows nothing about hubs; a page learns everything from
+// the hub's own routes.
 package web
 
 import (
@@ -13,8 +13,11 @@ import (
 	"path"
 )
 
-//go:embed page
+//go:embed dashboard/dist
 var files embed.FS
+
+// built is where npm puts the dashboard.
+const built = "dashboard/dist"
 
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
 	"img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
@@ -26,17 +29,17 @@ type file struct {
 	etag        string
 }
 
-// Handler serves the files of the page under their bare names, and the page
+// Handler serves the files of the dashboard under their bare names, and the page
 // itself under the empty path; anything else is 404. Answers carry an ETag of
 // their content and a strict content security policy.
 func Handler() http.Handler {
 	served := make(map[string]file)
-	entries, err := fs.ReadDir(files, "page")
+	entries, err := fs.ReadDir(files, built)
 	if err != nil {
 		panic(err) // embedded at build time
 	}
 	for _, e := range entries {
-		body, err := files.ReadFile("page/" + e.Name())
+		body, err := files.ReadFile(path.Join(built, e.Name()))
 		if err != nil {
 			panic(err)
 		}

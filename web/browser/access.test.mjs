@@ -1,8 +1,10 @@
 // Keys, prefixes, other origins, the React hook and the example, in a real browser.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { openPage, patience, Server, startBrowser } from './harness.mjs';
+import { fileURLToPath } from 'node:url';
+import { freePort, openPage, patience, Server, startBrowser, startCaddy } from './harness.mjs';
 
 let server, browser;
 before(async () => { [server, browser] = await Promise.all([Server.start(), startBrowser()]); });
@@ -56,26 +58,47 @@ test('under a prefix the client finds its hub by itself', async (t) => {
   }
 });
 
-test('the hook as the original dashboard used it: StrictMode opens one socket, unmount leaves nothing', async (t) => {
-  const page = await openPage(t, browser, server.url + '/hook.html?session=hook');
+for (const react of [18, 19]) {
+  test(`the hook as the original dashboard used it, with React ${react}: StrictMode opens one socket, unmount leaves nothing`, (t) => useHook(t, react));
+}
+
+async function useHook(t, react) {
+  const [session, other] = ['hook-' + react, 'other-' + react];
+  const page = await openPage(t, browser, `${server.url}/hook${react}.html?session=${session}`);
+  assert.match(await page.evaluate(() => window.react), new RegExp(`^${react}\\.`));
   const idle = await page.evaluate(() => window.left());
   const shows = (selector, text) => page.waitForFunction(
     ([s, want]) => document.querySelector(s)?.textContent === want, [selector, text], { timeout: patience, polling: 20 });
   await page.evaluate(() => window.mount());
   await shows('#status', 'connected');
   // Subscribed when an event is shown: what was posted before was not for us.
-  for (let n = 1; await page.locator('li').count() === 0; n++) await server.post({ type: 'a:b', sessionId: 'hook', number: n });
+  for (let n = 1; await page.locator('li').count() === 0; n++) await server.post({ type: 'a:b', sessionId: session, number: n });
   await page.locator('button').click();
-  await page.evaluate(() => window.follow('other'));
+  await page.evaluate((o) => window.follow(o), other);
   const before = await page.locator('li').count();
-  for (let n = 1; await page.locator('li').count() === before; n++) await server.post({ type: 'a:b', sessionId: 'other', number: 'o' + n });
-  const answer = await fetch(`http://127.0.0.1:${server.port}/api/sessions/hook/input?wait=10`);
+  for (let n = 1; await page.locator('li').count() === before; n++) await server.post({ type: 'a:b', sessionId: other, number: 'o' + n });
+  const answer = await fetch(`http://127.0.0.1:${server.port}/api/sessions/${session}/input?wait=10`);
   assert.deepEqual((await answer.json()).inputs.map((i) => i.input), ['hello']);
   assert.equal(page.sockets.length, 1);
   await page.evaluate(() => window.unmount());
   await page.waitForFunction(
     (want) => JSON.stringify(window.left()) === want, JSON.stringify(idle), { timeout: patience, polling: 20 });
   assert.ok(page.sockets[0].isClosed() || await page.sockets[0].waitForEvent('close', { timeout: patience }).then(() => true));
+  assert.deepEqual(page.problems, []);
+}
+
+test('the example, with its own Caddyfile', async (t) => {
+  const [port, root] = [await freePort(), fileURLToPath(new URL('../..', import.meta.url))];
+  const site = `http://localhost:${port}`;
+  const config = readFileSync(join(root, 'examples/dashboard/Caddyfile'), 'utf8');
+  assert.equal(config.match(/^http:\/\/localhost:8080 \{$/mg).length, 1);
+  await startCaddy(t, '{\n\tadmin off\n}\n' + config.replace('http://localhost:8080 {', site + ' {'), root, site + '/health');
+  const page = await openPage(t, browser, site + '/?session=demo', () => document.querySelector('#status').textContent === 'connected');
+  const event = { type: 'step:started', sessionId: 'demo', action: 'hello' };
+  const answer = await fetch(site + '/api/events', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(event) });
+  assert.equal(answer.status, 201);
+  await page.locator('li').filter({ hasText: 'step:started {"action":"hello"}' }).waitFor({ timeout: patience });
+  assert.equal(await page.locator('#session').textContent(), 'demo');
   assert.deepEqual(page.problems, []);
 });
 

@@ -1,6 +1,7 @@
 // A real Caddy behind a proxy that can be troubled, and a real Chromium before it.
 import { spawn } from 'node:child_process';
-import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHTTPServer } from 'node:http';
 import { createServer, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -21,7 +22,7 @@ function listen(server, port = 0) {
   });
 }
 
-async function freePort() {
+export async function freePort() {
   const server = createServer();
   const port = await listen(server);
   await new Promise((resolve) => { server.close(resolve); });
@@ -43,6 +44,20 @@ function run(program, args, options) {
   process.once('exit', kill);
   child.once('close', () => process.off('exit', kill));
   return child;
+}
+
+/** Whether a process of the group is left that is more than a zombie. */
+function isGroupAlive(group) {
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).some((pid) => {
+    let stat;
+    try {
+      stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    } catch {
+      return false; // it has ended meanwhile
+    }
+    const [state, , processGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return state !== 'Z' && processGroup === String(group);
+  });
 }
 
 /** A Redis that keeps nothing when it is killed. */
@@ -67,6 +82,29 @@ export class Redis {
     this.process.kill('SIGKILL');
     await this.ended;
   }
+}
+
+/** The page with the hook, with React 19 or what stands in its place. */
+async function buildHook(dir, name, alias) {
+  writeFileSync(join(dir, name + '.html'), `<!doctype html><title>Hook</title><div id="root"></div><script type="module" src="${name}.js"></script>`);
+  await build({
+    entryPoints: [join(here, 'pages/hook.jsx')], outfile: join(dir, name + '.js'), bundle: true, format: 'esm', jsx: 'automatic', alias,
+    define: { 'process.env.NODE_ENV': '"development"' }, // StrictMode mounts twice only then
+  });
+}
+
+/** Starts a Caddy with a configuration of its own, that ends with the test, and returns when a URL is answered. */
+export async function startCaddy(t, config, cwd, url) {
+  const dir = mkdtempSync(join(tmpdir(), 'lifeline-caddy-'));
+  writeFileSync(join(dir, 'Caddyfile'), config);
+  const caddy = run(binary, ['run', '--config', join(dir, 'Caddyfile')], { cwd, stdio: 'ignore', env: { ...process.env, HOME: dir, XDG_DATA_HOME: dir, XDG_CONFIG_HOME: dir } });
+  const ended = new Promise((resolve) => { caddy.once('close', resolve); });
+  t.after(async () => {
+    caddy.kill('SIGKILL');
+    await ended;
+    rmSync(dir, { recursive: true });
+  });
+  await until(url + ' is answered', () => fetch(url).then((a) => a.ok, () => false));
 }
 
 const caddyfile = (s) => `{
@@ -96,24 +134,26 @@ http://127.0.0.1:${s.keyed} {
 }
 `;
 
-/** One Caddy with its own data, on disk unless it is said where; `url` leads through the proxy. */
+/**
+ * One Caddy with its own data, on disk unless it is said where; `url` leads through the
+ * proxy. `write` makes its Caddyfile.
+ */
 export class Server {
-  static async start(storage) {
+  static async start(storage, write = caddyfile) {
     const s = new Server();
     s.dir = mkdtempSync(join(tmpdir(), 'lifeline-browser-'));
     s.storage = storage ?? `disk ${s.dir}/events`;
     s.port = await freePort();
     s.keyed = await freePort();
+    s.users = await freePort();
     s.proxy = await Proxy.start(s.port);
     s.url = `http://127.0.0.1:${s.proxy.port}`;
     cpSync(join(here, 'pages'), join(s.dir, 'pages'), { recursive: true });
     cpSync(join(here, '../../examples/dashboard/index.html'), join(s.dir, 'pages/example.html'));
-    writeFileSync(join(s.dir, 'pages/hook.html'), '<!doctype html><title>Hook</title><div id="root"></div><script type="module" src="hook.js"></script>');
-    await build({
-      entryPoints: [join(here, 'pages/hook.jsx')], outfile: join(s.dir, 'pages/hook.js'), bundle: true, format: 'esm', jsx: 'automatic',
-      define: { 'process.env.NODE_ENV': '"development"' }, // StrictMode mounts twice only then
-    });
-    writeFileSync(join(s.dir, 'Caddyfile'), caddyfile(s));
+    await buildHook(join(s.dir, 'pages'), 'hook19', {});
+    const react18 = (name) => join(here, 'react18/node_modules', name);
+    await buildHook(join(s.dir, 'pages'), 'hook18', { react: react18('react'), 'react-dom': react18('react-dom') });
+    writeFileSync(join(s.dir, 'Caddyfile'), write(s));
     await s.launch();
     return s;
   }
@@ -169,6 +209,8 @@ export class Server {
 class Proxy {
   connections = new Set();
   blocked = undefined;
+  /** How many WebSockets were asked for. */
+  tried = 0;
 
   static async start(target) {
     const p = new Proxy();
@@ -185,6 +227,7 @@ class Proxy {
       server.on('close', () => client.destroy());
       for (const socket of [client, server]) socket.on('error', () => {});
       client.on('data', (chunk) => {
+        if (/^GET [^ ]*\/ws/.test(chunk.toString('latin1', 0, 200))) this.tried++;
         if (this.blocked && chunk.toString('latin1').startsWith('GET ' + this.blocked)) client.destroy();
         else server.write(chunk);
       });
@@ -208,10 +251,48 @@ class Proxy {
   }
 }
 
-export const startBrowser = () => chromium.launch({
-  executablePath: '/usr/bin/chromium',
-  args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-});
+const executablePath = '/usr/bin/chromium';
+const args = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+export const startBrowser = () => chromium.launch({ executablePath, args });
+
+/**
+ * A Chromium without Playwright, which keeps every page visible, with one page. `hide`
+ * opens another tab in front of it, `show` brings it back.
+ */
+export async function openTab(t, url) {
+  const profile = mkdtempSync(join(tmpdir(), 'lifeline-profile-'));
+  const browser = run(executablePath, [...args, '--headless', '--remote-debugging-port=0', '--user-data-dir=' + profile, url], { stdio: 'ignore', detached: true });
+  t.after(async () => {
+    browser.kill('SIGTERM');
+    await until('Chromium has ended', () => !isGroupAlive(browser.pid)); // its helpers write into the profile after it
+    rmSync(profile, { recursive: true });
+  });
+  const portFile = join(profile, 'DevToolsActivePort');
+  await until('Chromium listens', () => existsSync(portFile) && readFileSync(portFile, 'utf8').includes('\n'));
+  const [port] = readFileSync(portFile, 'utf8').split('\n');
+  const ask = async (path, method = 'GET') => (await fetch(`http://127.0.0.1:${port}/json${path}`, { method })).text();
+  let id;
+  await until('the page is there', async () => (id = JSON.parse(await ask('/list')).find((page) => page.url === url)?.id));
+  return { hide: () => ask('/new?about:blank', 'PUT'), show: () => ask('/activate/' + id) };
+}
+
+/** What pages report, in the order in which they say it has happened. */
+export async function startReports(t) {
+  const reports = [];
+  const server = createHTTPServer((request, response) => {
+    let text = '';
+    request.on('data', (chunk) => { text += chunk; });
+    request.on('end', () => {
+      const report = JSON.parse(text);
+      reports[report.number] = report; // they may overtake each other
+      response.end();
+    });
+  });
+  const port = await listen(server);
+  t.after(() => new Promise((resolve) => { server.close(resolve); server.closeAllConnections(); }));
+  return { url: `http://127.0.0.1:${port}/`, of: (kind) => reports.filter((r) => r && kind in r).map((r) => r[kind]) };
+}
 
 /** Opens a page of ours in a profile of its own, where what it leaves behind is counted. */
 export async function openPage(t, browser, url, ready = () => window.ready) {

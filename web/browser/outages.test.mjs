@@ -2,7 +2,7 @@
 // once and in order, and says how it is connected.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { openPage, patience, Redis, Server, startBrowser, until } from './harness.mjs';
+import { openPage, openTab, patience, Redis, Server, startBrowser, startReports, until } from './harness.mjs';
 
 let server, browser;
 before(async () => { [server, browser] = await Promise.all([Server.start(), startBrowser()]); });
@@ -126,25 +126,29 @@ test('the page is offline, and online again', async (t) => {
   });
 });
 
-test('the page is hidden, and shown again', async (t) => {
-  await follow(t, 'hidden', {}, async (page) => {
-    await status(page, 'connected');
-    await more(page);
-    // Playwright keeps every page in front, so the page is told.
-    const show = (visibility) => page.evaluate((v) => {
-      Object.defineProperty(document, 'visibilityState', { configurable: true, value: v });
-      document.dispatchEvent(new Event('visibilitychange'));
-    }, visibility);
-    await show('hidden');
-    server.proxy.cut();
-    await status(page, 'disconnected');
-    const tried = page.sockets.length;
-    await until('there was time to try', () => page.evaluate(() => performance.now() - window.log.at.disconnected > 1500));
-    assert.equal(page.sockets.length, tried);
-    await show('visible');
-    await status(page, 'connected');
-    await more(page);
-  });
+test('the page is hidden behind another tab, and shown again', async (t) => {
+  const reports = await startReports(t);
+  const publisher = server.publish('hidden');
+  t.after(() => publisher.stop());
+  const tab = await openTab(t, `${server.url}/reporting.html?session=hidden&to=${encodeURIComponent(reports.url)}`);
+  const last = (kind, want) => until(`${kind} is ${want}`, () => reports.of(kind).at(-1) === want);
+  await last('status', 'connected');
+  await tab.hide();
+  await last('visibility', 'hidden');
+  const seen = reports.of('event').length;
+  await until('a hidden page goes on', () => reports.of('event').length > seen + 10);
+  server.proxy.cut();
+  await last('status', 'disconnected');
+  const tried = server.proxy.tried;
+  const until1500ms = Date.now() + 1500;
+  await until('there was time to try', () => Date.now() > until1500ms);
+  assert.equal(server.proxy.tried, tried); // nothing is burnt
+  await tab.show();
+  await last('status', 'connected');
+  const n = await publisher.stop();
+  await until('all events have come', () => reports.of('event').length >= n);
+  assert.deepEqual(reports.of('event'), Array.from({ length: n }, (_, i) => i + 1));
+  assert.deepEqual(reports.of('visibility'), ['hidden', 'visible']);
 });
 
 test('polls alone, several sessions, and none is lost when one is added', async (t) => {

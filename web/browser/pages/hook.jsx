@@ -1,5 +1,5 @@
 // A page that uses the hook as the original dashboard did; only the import is another.
-import { StrictMode, useEffect, useState } from 'react';
+import { StrictMode, useEffect, useState, version } from 'react';
 import { createRoot } from 'react-dom/client';
 import { useWebSocket } from '@actionflows/lifeline/react';
 
@@ -27,4 +27,5 @@ const session = new URLSearchParams(location.search).get('session');
 window.mount = () => root.render(<StrictMode><Dashboard session={session} /></StrictMode>);
 window.follow = (other) => root.render(<StrictMode><Dashboard session={other} /></StrictMode>);
 window.unmount = () => root.render(null);
+window.react = version;
 window.ready = true;

@@ -4,10 +4,7 @@ import type { SessionEventsOptions } from './types.js';
  * above the one the module serves this file from, so that a prefix of the site is kept;
  * in a bundle, at the root of the page's origin.
  */
-export declare function addresses({ url, pollingFallbackUrl }: SessionEventsOptions): {
-    socket: URL;
-    polls: string;
-};
+export declare function addresses({ url, pollingFallbackUrl }: SessionEventsOptions): [socket: string, polls: string];
 /** What a poll asks about sessions, one by its own path, several by the hub's shared one. */
 export declare function pollURL(base: string, sessions: {
     id: string;

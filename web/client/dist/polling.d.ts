@@ -1,7 +1,5 @@
 import type { Sessions } from './sessions.js';
 import type { HubError, SessionEventsOptions } from './types.js';
-/** The longest pause that the hub may ask for, in seconds. */
-export declare const maxPause = 3600;
 export interface Polling {
     /** Polls now, or as soon as the hub allows. */
     kick(): void;
@@ -9,4 +7,4 @@ export interface Polling {
     stop(): void;
 }
 /** Polls until it is stopped. `longPoll`: the hub is known to hold polls. */
-export declare function startPolling(base: string, sessions: Sessions, options: SessionEventsOptions, longPoll: boolean, fail: (error: HubError, final: boolean) => void): Polling;
+export declare function startPolling(base: string, { all, deliver, reset }: Sessions, options: SessionEventsOptions, longPoll: boolean, fail: (error: HubError, final: boolean) => void): Polling;

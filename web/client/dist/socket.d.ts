@@ -6,7 +6,7 @@ export interface Socket {
     /** Asks for a sign of life, and ends the socket if there is none. */
     probe(): void;
     /** Sends these after what waits already. */
-    enqueue(message: {
+    queue(message: {
         type: string;
         sessionId: string;
         since?: string;
@@ -14,14 +14,10 @@ export interface Socket {
     /** Ends it without a word to anyone. */
     close(): void;
 }
-export interface SocketEvents {
-    hello(payload: any): void;
-    message(message: HubMessage): void;
-    /** Once, whatever ended it; `code` 0: no close frame. */
-    end(code: number, reason: string, error?: Error): void;
-}
 /**
  * One attempt at a WebSocket, and its life when it succeeds. Any frame is a sign of life;
  * whoever gives none is left without waiting for his answer to a close.
  */
-export declare function openSocket(url: URL, options: SessionEventsOptions, on: SocketEvents): Socket;
+export declare function openSocket(url: string, options: SessionEventsOptions, onHello: (payload: any) => void, onMessage: (message: HubMessage) => void, 
+/** Once, whatever ended it; `code` 0: no close frame. */
+onEnd: (code: number, reason: string, error?: Error) => void): Socket;

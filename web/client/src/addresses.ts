@@ -5,14 +5,12 @@ import type { SessionEventsOptions } from './types.js';
  * above the one the module serves this file from, so that a prefix of the site is kept;
  * in a bundle, at the root of the page's origin.
  */
-export function addresses({ url, pollingFallbackUrl }: SessionEventsOptions): { socket: URL; polls: string } {
+export function addresses({ url, pollingFallbackUrl }: SessionEventsOptions): [socket: string, polls: string] {
   const page = globalThis.location?.href;
-  const served = /\/lifeline\/client(-\w+)?\.js$/.test(import.meta.url.split('?')[0]!);
-  const socket = url ? new URL(url, page) : served ? new URL('../ws', import.meta.url) : new URL('/ws', page);
-  const http = new URL(socket);
-  http.protocol = socket.protocol.replace('ws', 'http');
-  socket.protocol = socket.protocol.replace('http', 'ws');
-  return { socket, polls: new URL(pollingFallbackUrl ?? 'api/events', http).href.replace(/[?#].*|\/$/g, '') };
+  const served = /\/lifeline\/client(-\w+)?\.js(\?|$)/.test(import.meta.url);
+  const { href } = new URL(url ?? (served ? '../ws' : '/ws'), url || !served ? page : import.meta.url);
+  const polls = new URL(pollingFallbackUrl ?? 'api/events', href.replace(/^ws/, 'http'));
+  return [href.replace(/^http/, 'ws'), polls.href.replace(/[?#].*|\/$/g, '')];
 }
 
 /** What a poll asks about sessions, one by its own path, several by the hub's shared one. */
@@ -28,7 +26,7 @@ export function pollURL(base: string, sessions: { id: string; cursor?: string }[
 
 /** The subprotocols that say who we are; a key must not stand in an address, which is logged. */
 export function protocols(key?: string): string[] {
-  const base64url = (s: string) => btoa(String.fromCharCode(...new TextEncoder().encode(s)))
-    .replace(/[+/=]/g, (c) => ({ '+': '-', '/': '_' })[c] ?? '');
-  return ['lifeline.v1', ...(key ? ['lifeline.key.' + base64url(key)] : [])];
+  if (!key) return ['lifeline.v1'];
+  const bytes = String.fromCharCode(...new TextEncoder().encode(key));
+  return ['lifeline.v1', 'lifeline.key.' + btoa(bytes).replace(/[+/=]/g, (c) => ({ '+': '-', '/': '_' })[c] ?? '')];
 }

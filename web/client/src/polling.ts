@@ -1,17 +1,10 @@
 import { pollURL } from './addresses.js';
+import { errorOf } from './errors.js';
+import { heldFor, hold, maxEvents, maxEventsTogether, maxSessions } from './limits.js';
+import { after } from './retry.js';
 import type { Session, Sessions } from './sessions.js';
 import type { HubError, SessionEventsOptions, WorkspaceEvent } from './types.js';
 import { awake } from './wake.js';
-
-/** Sessions in one request, and events in one answer, as the hub bounds them. */
-const maxSessions = 50;
-const maxEvents = 500;
-/** How long the hub is asked to hold a poll, in seconds; it does so for 30 at most. */
-const hold = 25;
-/** The longest pause that the hub may ask for, in seconds. */
-export const maxPause = 3600;
-/** An answer that took longer was held. */
-const heldFor = 1000;
 
 interface Page {
   events: WorkspaceEvent[];
@@ -29,7 +22,7 @@ export interface Polling {
 
 /** Polls until it is stopped. `longPoll`: the hub is known to hold polls. */
 export function startPolling(
-  base: string, sessions: Sessions, options: SessionEventsOptions, longPoll: boolean,
+  base: string, { all, deliver, reset }: Sessions, options: SessionEventsOptions, longPoll: boolean,
   fail: (error: HubError, final: boolean) => void,
 ): Polling {
   const { pollInterval = 5000, connectTimeout = 10000 } = options;
@@ -47,12 +40,12 @@ export function startPolling(
   const refused = ({ status, headers }: Response, body: any) => {
     const session = body.details?.sessionId;
     const final = status === 401 || status === 403 || status === 404;
-    notBefore = Date.now() + 1000 * Math.min(maxPause, +headers.get('retry-after')! || 0);
+    notBefore = after(headers.get('retry-after'));
     fail(
-      Object.assign(new Error(body.message ?? body.error ?? 'HTTP ' + status), { code: status, sessionId: session }),
+      errorOf(body.message ?? body.error ?? 'HTTP ' + status, status, session),
       final && session === undefined,
     );
-    return final && sessions.all.delete(session);
+    return final && all.delete(session);
   };
 
   /** Answers whether to go on at once. */
@@ -60,7 +53,7 @@ export function startPolling(
     const { apiKey, ...query } = await options.params?.() ?? {} as Record<string, string>;
     // Who has no position gets one, and what comes behind it.
     const first = !part[0]!.cursor;
-    query.limit = String(first ? 1 : Math.min(maxEvents, Math.floor(5000 / part.length)));
+    query.limit = String(first ? 1 : Math.min(maxEvents, Math.floor(maxEventsTogether / part.length)));
     if (wait) query.wait = String(hold);
     const began = Date.now();
     const answer = await (options.fetch ?? fetch)(pollURL(base, part, query), {
@@ -76,9 +69,9 @@ export function startPolling(
     longPoll ||= wait && held;
     let more = false, some = false;
     for (const s of part) {
-      const page: Page = body.sessions ? body.sessions[s.id] : body;
-      if (page.gap) sessions.reset(s, 'gap');
-      if (!first) for (const event of page.events) sessions.deliver(s, event);
+      const page: Page = body.sessions?.[s.id] ?? body;
+      if (page.gap) reset(s, 'gap');
+      if (!first) for (const event of page.events) deliver(s, event);
       s.cursor = page.cursor;
       more ||= first || !!page.hasMore;
       some ||= page.events.length > 0;
@@ -88,12 +81,12 @@ export function startPolling(
 
   const run = async () => {
     running?.abort();
-    if (over || !awake() || !sessions.all.size) return;
+    if (over || !awake() || !all.size) return;
     const mine = running = new AbortController();
     next(hold * 1000 + connectTimeout); // then without its answer
-    const all = [...sessions.all.values()];
-    const fresh = all.filter((s) => !s.cursor);
-    const asked = fresh.length ? fresh : all;
+    const followed = [...all.values()];
+    const fresh = followed.filter((s) => !s.cursor);
+    const asked = fresh.length ? fresh : followed;
     let pause = pollInterval;
     try {
       for (let i = 0; i < asked.length; i += maxSessions) {
@@ -107,9 +100,10 @@ export function startPolling(
     if (mine === running) next(pause);
   };
 
-  next(0);
+  const kick = () => next(0);
+  kick();
   return {
-    kick: () => next(0),
+    kick,
     stop() {
       over = true;
       clearTimeout(timer);

@@ -1,9 +1,6 @@
 import { protocols } from './addresses.js';
+import { portion, portionPause } from './limits.js';
 import type { HubMessage, SessionEventsOptions } from './types.js';
-
-/** Subscriptions are sent in portions, below the hub's 50 messages a second. */
-const portion = 20;
-const portionPause = 500;
 
 export interface Socket {
   /** The hub has said hello. */
@@ -12,23 +9,20 @@ export interface Socket {
   /** Asks for a sign of life, and ends the socket if there is none. */
   probe(): void;
   /** Sends these after what waits already. */
-  enqueue(message: { type: string; sessionId: string; since?: string }): void;
+  queue(message: { type: string; sessionId: string; since?: string }): void;
   /** Ends it without a word to anyone. */
   close(): void;
-}
-
-export interface SocketEvents {
-  hello(payload: any): void;
-  message(message: HubMessage): void;
-  /** Once, whatever ended it; `code` 0: no close frame. */
-  end(code: number, reason: string, error?: Error): void;
 }
 
 /**
  * One attempt at a WebSocket, and its life when it succeeds. Any frame is a sign of life;
  * whoever gives none is left without waiting for his answer to a close.
  */
-export function openSocket(url: URL, options: SessionEventsOptions, on: SocketEvents): Socket {
+export function openSocket(
+  url: string, options: SessionEventsOptions, onHello: (payload: any) => void, onMessage: (message: HubMessage) => void,
+  /** Once, whatever ended it; `code` 0: no close frame. */
+  onEnd: (code: number, reason: string, error?: Error) => void,
+): Socket {
   const { connectTimeout = 10000, heartbeatInterval = 30000, heartbeatTimeout = 10000 } = options;
   const waiting: object[] = [];
   let socket: WebSocket | undefined;
@@ -51,7 +45,7 @@ export function openSocket(url: URL, options: SessionEventsOptions, on: SocketEv
   const end = (code = 0, reason = '', error?: Error) => {
     if (over) return;
     close();
-    on.end(code, reason, error);
+    onEnd(code, reason, error);
   };
   const send = (message: object) => socket!.send(JSON.stringify(message));
   const flush = () => {
@@ -62,26 +56,26 @@ export function openSocket(url: URL, options: SessionEventsOptions, on: SocketEv
     ready: false, send, close,
     probe() {
       send({ type: 'ping' });
-      within(heartbeatTimeout, () => end(0, 'the hub gives no sign of life'));
+      within(heartbeatTimeout, () => end(0, 'the hub is silent'));
     },
-    enqueue(message) {
+    queue(message) {
       waiting.push(message);
       portions ??= setTimeout(flush);
     },
   };
   const receive = ({ data }: MessageEvent) => {
-    if (self.ready) within(heartbeatInterval, self.probe);
     const message = JSON.parse(data);
-    if (self.ready || message.type !== 'subscription_confirmed') return on.message(message);
-    self.ready = true;
-    within(heartbeatInterval, self.probe);
-    on.hello(message.payload);
+    const hello = !self.ready && message.type === 'subscription_confirmed';
+    if (self.ready ||= hello) within(heartbeatInterval, self.probe);
+    if (hello) onHello(message.payload);
+    else onMessage(message);
   };
-  const open = (query: Record<string, string>) => {
+  const open = async () => {
+    await 0; // so that who closes us at once, or in params, has opened nothing
+    const { apiKey, ...query } = await options.params?.() ?? {} as Record<string, string>;
     if (over) return;
-    const { apiKey, ...rest } = query;
     const address = new URL(url);
-    for (const name in rest) address.searchParams.set(name, rest[name]!);
+    for (const name in query) address.searchParams.set(name, query[name]!);
     socket = new (options.WebSocket ?? WebSocket)(address.href, protocols(apiKey));
     socket.onmessage = receive;
     socket.onclose = (e) => end(e.code, e.reason);
@@ -89,7 +83,6 @@ export function openSocket(url: URL, options: SessionEventsOptions, on: SocketEv
   };
 
   within(connectTimeout, () => end(0, 'the hub does not answer'));
-  // Asynchronous also without params, so that who closes us at once has opened nothing.
-  Promise.resolve().then(() => options.params?.() ?? {}).then(open).catch((error) => end(0, '', error));
+  open().catch((error) => end(0, '', error));
   return self;
 }

@@ -40,6 +40,15 @@ test('success is the hello, not the open socket', async (t) => {
   assert.equal(c.hub.status, 'connected');
 });
 
+test('who closes in params has opened nothing', async (t) => {
+  let asked = 0;
+  const c = await client(t, { params: () => { if (++asked === 2) c.hub.close(); return {}; } });
+  await settle();
+  c.socket.end();
+  await pass(3000);
+  assert.deepEqual([asked, c.sockets.length, c.hub.status], [2, 1, 'disconnected']);
+});
+
 test('a rejection of params is one failed attempt, and params is asked each time', async (t) => {
   let asked = 0;
   const c = await client(t, {

@@ -108,6 +108,7 @@ for (const [name, prepare] of [
     c.hub.close();
     await settle();
     assert.equal(c.hub.status, 'disconnected');
+    assert.equal(c.hub.send({ type: 'ping' }), false);
     assert.deepEqual([c.timers.size, c.page.listeners(), getEventListeners(signal, 'abort').length], [0, 0, 0]);
     const { length } = c.sockets;
     c.page.emit('online');
