@@ -2,6 +2,7 @@ package outage
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -12,11 +13,12 @@ import (
 	"github.com/actionflows/lifeline/internal/redistest"
 )
 
-// The load: so many connections post together rate events a second into so many
-// sessions, each with one subscriber.
+// The load: rate events a second into so many sessions, each with one subscriber. It
+// keeps its schedule whatever the answers do: each event has a request of its own, but
+// where as many as inFlight are unanswered it is not sent, and counts as refused.
 const (
-	publishers  = 16
 	rate        = 1000
+	inFlight    = 8192
 	sessions    = 20
 	historySize = 100_000
 )
@@ -61,12 +63,19 @@ func BenchmarkOutage(b *testing.B) {
 func report(b *testing.B, f figures) {
 	b.Helper()
 	for unit, v := range map[string]float64{
-		"posted": float64(f.posted), "acked": float64(f.acked), "errors": float64(f.errors),
+		"due": float64(f.due), "acked": float64(f.acked), "errors": float64(f.errors), "unsent": float64(f.unsent),
 		"undelivered": float64(f.undelivered), "lost": float64(f.lost), "twice": float64(f.twice),
 		"hang-ms": float64(f.hang.Milliseconds()), "recovered-ms": float64(f.recovered.Milliseconds()),
+		"behind-ms": float64(f.behind.Milliseconds()),
+		"struck-ms": float64(f.struck.Milliseconds()), "back-ms": float64(f.back.Milliseconds()),
 	} {
 		b.ReportMetric(v, unit)
 	}
+	text, err := json.Marshal(f.samples)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Attr("samples", string(text))
 }
 
 // conduct makes one run.
@@ -81,22 +90,21 @@ func conduct(tb testing.TB, s *server, begin, end func()) figures {
 		<-live
 	}
 	posts, stopPosts := context.WithCancel(context.Background())
-	var number atomic.Int64
-	for range publishers {
-		posting.Go(func() { post1(posts, s, l, &number) })
-	}
+	l.begin()
+	posting.Go(func() { load(posts, s, l) })
 	rest(healthy)
+	struck := l.now()
 	begin()
 	rest(away)
 	end()
-	back := time.Since(l.began)
+	back := l.now()
 	var normal atomic.Int64
 	watching := make(chan struct{})
 	go func() {
 		defer close(watching)
 		for s.normal != nil && posts.Err() == nil {
 			if s.normal() {
-				normal.Store(int64(time.Since(l.began)))
+				normal.Store(int64(l.now()))
 				return
 			}
 			rest(5 * time.Millisecond)
@@ -120,29 +128,52 @@ func conduct(tb testing.TB, s *server, begin, end func()) figures {
 			l.keep(e)
 		}
 	}
-	return l.figures(back, time.Duration(normal.Load()))
+	return l.figures(struck, back, time.Duration(normal.Load()))
 }
 
 func session(i int) string { return fmt.Sprint("s", i) }
 
-// post1 is one publisher: he keeps his distance whatever the answer takes, but has
-// one connection only.
-func post1(ctx context.Context, s *server, l *ledger, number *atomic.Int64) {
-	tick := time.NewTicker(publishers * time.Second / rate)
+// load posts what is due until ctx is done, and returns when all is answered.
+func load(ctx context.Context, s *server, l *ledger) {
+	var requests sync.WaitGroup
+	defer requests.Wait()
+	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	pad := strings.Repeat("x", 200)
+	slots := make(chan struct{}, inFlight)
+	next := 1
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		n := int(number.Add(1))
-		to := session(n % sessions)
-		event := fmt.Appendf(nil, `{"type":"bench:event","sessionId":%q,"n":%d,"pad":%q}`, to, n, pad)
-		e := l.posting(n, to)
-		l.answered(e, s.publish(context.Background(), to, event))
+		for due := dueAt(next); due <= l.now(); due = dueAt(next) {
+			n := next
+			next++
+			e := l.posting(n, due)
+			select {
+			case slots <- struct{}{}:
+				requests.Go(func() {
+					l.answered(e, s.post(n))
+					<-slots
+				})
+			default:
+				l.notSent(e)
+			}
+		}
 	}
+}
+
+// dueAt is when the nth event is.
+func dueAt(n int) time.Duration { return time.Duration(n) * time.Second / rate }
+
+var pad = strings.Repeat("x", 200)
+
+// post posts the nth event.
+func (s *server) post(n int) error {
+	to := session(n % sessions)
+	event := fmt.Appendf(nil, `{"type":"bench:event","sessionId":%q,"n":%d,"pad":%q}`, to, n, pad)
+	return s.publish(context.Background(), to, event)
 }
 
 func rest(d time.Duration) { <-time.After(d) }

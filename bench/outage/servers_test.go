@@ -137,7 +137,7 @@ func (s *server) ourHistory(session string) ([][]byte, error) {
 func startCentrifuge(tb testing.TB, redisAddr string) *server {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "centrifuge")
-	build(tb, ".", "./centrifuge", path)
+	build(tb, "..", "./centrifuge", path)
 	s := &server{name: "centrifuge", addr: freeAddr(tb)}
 	s.start(tb, nil, path, "-addr", s.addr, "-redis", redisAddr)
 	s.publish = func(ctx context.Context, session string, event []byte) error {
@@ -160,8 +160,8 @@ func startCentrifuge(tb testing.TB, redisAddr string) *server {
 	return s
 }
 
-// client has a connection for every publisher.
-var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * publishers}, Timeout: time.Minute}
+// client keeps a connection for every request that may be unanswered at a time.
+var client = &http.Client{Transport: &http.Transport{MaxIdleConns: inFlight, MaxIdleConnsPerHost: inFlight}, Timeout: time.Minute}
 
 func post(ctx context.Context, target string, event []byte) error {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(event))

@@ -20,9 +20,11 @@ const docs = "../docs/"
 // subjects are what can be measured.
 var subjects = map[string]func() error{
 	"breaker":    reportBreaker,
+	"hub":        reportHub,
 	"outage":     reportOutage,
 	"resilience": reportResilience,
 	"storage":    reportStorage,
+	"watch":      reportWatch,
 }
 
 func main() {

@@ -29,11 +29,15 @@ func outagePlot(seen []sample, span [2]time.Duration) string {
 	p.panel(1, "longest acknowledgement, ms", "slow", p.values(func(s sample) float64 { return float64(s.Longest.Microseconds()) / 1e3 }))
 	p.panel(2, "events that wait for Redis", "pending", p.values(func(s sample) float64 { return float64(s.Pending) }))
 	p.band(bottom)
+	p.seconds(bottom + bandHeight)
+	return fmt.Sprintf(outageFrame, bottom+bandHeight+28, "Publishing through an outage of Redis", p.svg.String())
+}
+
+// seconds writes the time below everything.
+func (p *timePlot) seconds(bottom int) {
 	for second := time.Duration(0); second <= p.end; second += 2 * time.Second {
-		fmt.Fprintf(&p.svg, "<text class=\"ink middle\" x=\"%.1f\" y=\"%d\">%.0f s</text>\n",
-			p.x(second), bottom+bandHeight+18, second.Seconds())
+		fmt.Fprintf(&p.svg, "<text class=\"ink middle\" x=\"%.1f\" y=\"%d\">%.0f s</text>\n", p.x(second), bottom+18, second.Seconds())
 	}
-	return fmt.Sprintf(outageFrame, bottom+bandHeight+28, p.svg.String())
 }
 
 type timePlot struct {
@@ -81,23 +85,34 @@ func (p *timePlot) values(of func(sample) float64) []float64 {
 
 // panel draws one line over time, with the area below it.
 func (p *timePlot) panel(number int, title, class string, values []float64) {
+	y := p.axes(number, title, axisEnd(values))
+	points := p.points(values, y)
+	last := p.x(p.seen[len(p.seen)-1].At)
+	fmt.Fprintf(&p.svg, "<polygon class=\"%s area\" points=\"%.1f,%.0f %s %.1f,%.0f\"/><polyline class=\"%s line\" points=\"%s\"/>\n",
+		class, p.x(p.seen[0].At), y(0), points, last, y(0), class, points)
+}
+
+// axes draws a panel without its lines, up to a value; it answers the height of values.
+func (p *timePlot) axes(number int, title string, top float64) (y func(v float64) float64) {
 	bottom := panelTop + number*panelStep + panelHeight
-	top := axisEnd(values)
-	y := func(v float64) float64 { return float64(bottom) - panelHeight*v/top }
+	y = func(v float64) float64 { return float64(bottom) - panelHeight*v/top }
 	fmt.Fprintf(&p.svg, "<text class=\"ink head\" x=\"%d\" y=\"%d\">%s</text>\n", outageLeft, bottom-panelHeight-12, title)
 	for _, v := range []float64{0, top / 2, top} {
 		fmt.Fprintf(&p.svg, "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"+
 			"<text class=\"ink name\" x=\"%d\" y=\"%.1f\">%s</text>\n",
 			outageLeft, outageLeft+outageWidth, y(v), y(v), outageLeft-8, y(v)+4, thousands(v))
 	}
-	var points strings.Builder
-	for i, v := range values {
-		fmt.Fprintf(&points, " %.1f,%.1f", p.x(p.seen[i].At), y(v))
-	}
-	last := p.x(p.seen[len(p.seen)-1].At)
-	fmt.Fprintf(&p.svg, "<polygon class=\"%s area\" points=\"%.1f,%d%s %.1f,%d\"/><polyline class=\"%s line\" points=\"%s\"/>\n",
-		class, p.x(p.seen[0].At), bottom, points.String(), last, bottom, class, strings.TrimSpace(points.String()))
 	p.marks(bottom-panelHeight, bottom)
+	return y
+}
+
+// points are those of a line.
+func (p *timePlot) points(values []float64, y func(v float64) float64) string {
+	var b strings.Builder
+	for i, v := range values {
+		fmt.Fprintf(&b, " %.1f,%.1f", p.x(p.seen[i].At), y(v))
+	}
+	return strings.TrimSpace(b.String())
 }
 
 // axisEnd is a round number that no value is above: 1, 2, 4, 6, 8 or 10 with zeros.
@@ -150,18 +165,20 @@ func (p *timePlot) band(top int) {
 const letterWidth = 6 // at most, of a key
 
 const outageFrame = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 760 %d" role="img" aria-labelledby="t" font-family="system-ui, sans-serif" font-size="13">
-<title id="t">Publishing through an outage of Redis; the figures are in the table of docs/resilience.md</title>
+<title id="t">%s; the figures are in the table of docs/resilience.md</title>
 <style>
-  .ink { fill: #1f2328 } .head { font-weight: 600 } .name { text-anchor: end; font-size: 11px } .middle { text-anchor: middle; font-size: 11px }
+  svg { background: #fff } .ink { fill: #1f2328 } .head { font-weight: 600 } .name { text-anchor: end; font-size: 11px } .middle { text-anchor: middle; font-size: 11px }
   .key { font-size: 11px }
   .grid { stroke: #d1d9e0; stroke-width: 1 } .mark { stroke: #59636e; stroke-width: 1; stroke-dasharray: 4 3 }
   .line { fill: none; stroke-width: 1.5; stroke-linejoin: round } .area { stroke: none; fill-opacity: 0.15 }
   .rate.line { stroke: #1a7f37 } .rate.area { fill: #1a7f37 } .slow.line { stroke: #8250df } .slow.area { fill: #8250df }
+  .own { fill: #1a7f37 } .own.line { stroke: #1a7f37; fill: none } .peer { fill: #8250df } .peer.line { stroke: #8250df; fill: none }
   .pending.line { stroke: #0969da } .pending.area { fill: #0969da }
   .normal { fill: #1a7f37 } .waiting { fill: #9a6700 } .half-open { fill: #bc4c00 } .open { fill: #cf222e }
   @media (prefers-color-scheme: dark) {
-    .ink { fill: #e6edf3 } .grid { stroke: #3d444d } .mark { stroke: #9198a1 }
+    svg { background: #0d1117 } .ink { fill: #e6edf3 } .grid { stroke: #3d444d } .mark { stroke: #9198a1 }
     .rate.line { stroke: #3fb950 } .rate.area { fill: #3fb950 } .slow.line { stroke: #ab7df8 } .slow.area { fill: #ab7df8 }
+    .own { fill: #3fb950 } .own.line { stroke: #3fb950 } .peer { fill: #ab7df8 } .peer.line { stroke: #ab7df8 }
     .pending.line { stroke: #4493f8 } .pending.area { fill: #4493f8 }
     .normal { fill: #238636 } .waiting { fill: #845306 } .half-open { fill: #bd561d } .open { fill: #da3633 }
   }

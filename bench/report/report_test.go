@@ -133,7 +133,10 @@ func TestPlotIsXML(t *testing.T) {
 	if n := strings.Count(plot, "<rect"); n != 5 {
 		t.Errorf("%d bars, want one for each of 5 figures", n)
 	}
-	if short, long := bar(0, "a", 10, true), bar(0, "b", 1e6, false); !strings.Contains(short, `width="187"`) || !strings.Contains(long, `width="560"`) {
-		t.Errorf("lengths are wrong:\n%s%s", short, long)
+	p := barPlot{least: 1, most: 1000}
+	p.bar("a", 10, true)
+	p.bar("b", 1e6, false)
+	if got := p.svg("two"); !strings.Contains(got, `width="187"`) || !strings.Contains(got, `width="560"`) {
+		t.Errorf("lengths are wrong:\n%s", got)
 	}
 }

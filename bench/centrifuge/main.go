@@ -1,6 +1,7 @@
-// Command centrifuge is a small server on the library of the same name, with its Redis
-// broker and a history, as its documentation sets one up: POST /publish?channel=,
-// GET /history?channel=, and WebSocket clients that recover what they have missed.
+// Command centrifuge is a small server on the library of the same name, with its memory
+// or Redis broker and a history, as its documentation sets one up: POST
+// /publish?channel=, GET /history?channel=&since=, and WebSocket clients that recover
+// what they have missed.
 package main
 
 import (
@@ -9,20 +10,21 @@ import (
 	"io"
 	"log"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/centrifugal/centrifuge"
 )
 
-// The history of a channel is longer than the run.
-const (
-	historySize = 100_000
-	historyTTL  = time.Hour
-)
+// historySize is how many messages of a channel are kept.
+var historySize = flag.Int("history", 100_000, "messages of a channel that are kept")
+
+// historyTTL is longer than any run.
+const historyTTL = time.Hour
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:0", "where to listen")
-	redis := flag.String("redis", "", "host:port of the broker's Redis")
+	redis := flag.String("redis", "", "host:port of the broker's Redis; empty: the broker in memory")
 	flag.Parse()
 	node, err := newNode(*redis)
 	if err != nil {
@@ -41,21 +43,30 @@ func newNode(redis string) (*centrifuge.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	shard, err := centrifuge.NewRedisShard(node, centrifuge.RedisShardConfig{Address: redis})
-	if err != nil {
-		return nil, err
+	if redis != "" {
+		if err := useRedis(node, redis); err != nil {
+			return nil, err
+		}
 	}
-	broker, err := centrifuge.NewRedisBroker(node, centrifuge.RedisBrokerConfig{Shards: []*centrifuge.RedisShard{shard}})
-	if err != nil {
-		return nil, err
-	}
-	node.SetBroker(broker)
 	node.OnConnect(func(client *centrifuge.Client) {
 		client.OnSubscribe(func(_ centrifuge.SubscribeEvent, reply centrifuge.SubscribeCallback) {
 			reply(centrifuge.SubscribeReply{Options: centrifuge.SubscribeOptions{EnableRecovery: true, EnablePositioning: true}}, nil)
 		})
 	})
 	return node, node.Run()
+}
+
+func useRedis(node *centrifuge.Node, redis string) error {
+	shard, err := centrifuge.NewRedisShard(node, centrifuge.RedisShardConfig{Address: redis})
+	if err != nil {
+		return err
+	}
+	broker, err := centrifuge.NewRedisBroker(node, centrifuge.RedisBrokerConfig{Shards: []*centrifuge.RedisShard{shard}})
+	if err != nil {
+		return err
+	}
+	node.SetBroker(broker)
+	return nil
 }
 
 func anonymous(next http.Handler) http.Handler {
@@ -67,18 +78,23 @@ func anonymous(next http.Handler) http.Handler {
 
 func publish(w http.ResponseWriter, r *http.Request, node *centrifuge.Node) {
 	data, err := io.ReadAll(r.Body)
+	var result centrifuge.PublishResult
 	if err == nil {
-		_, err = node.Publish(r.URL.Query().Get("channel"), data, centrifuge.WithHistory(historySize, historyTTL))
+		result, err = node.Publish(r.URL.Query().Get("channel"), data, centrifuge.WithHistory(*historySize, historyTTL))
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	w.WriteHeader(http.StatusCreated)
+	answer(w, http.StatusCreated, map[string]any{"offset": result.Offset, "epoch": result.Epoch})
 }
 
 func history(w http.ResponseWriter, r *http.Request, node *centrifuge.Node) {
-	result, err := node.History(r.URL.Query().Get("channel"), centrifuge.WithHistoryFilter(centrifuge.HistoryFilter{Limit: centrifuge.NoLimit}))
+	filter := centrifuge.HistoryFilter{Limit: centrifuge.NoLimit}
+	if since, err := strconv.ParseUint(r.URL.Query().Get("since"), 10, 64); err == nil {
+		filter.Since = &centrifuge.StreamPosition{Offset: since}
+	}
+	result, err := node.History(r.URL.Query().Get("channel"), centrifuge.WithHistoryFilter(filter))
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
@@ -87,6 +103,17 @@ func history(w http.ResponseWriter, r *http.Request, node *centrifuge.Node) {
 	for i, p := range result.Publications {
 		events[i] = p.Data
 	}
+	answer(w, http.StatusOK, events)
+}
+
+func answer(w http.ResponseWriter, status int, body any) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(events)
+	w.Header().Set("Content-Length", strconv.Itoa(len(b)))
+	w.WriteHeader(status)
+	_, _ = w.Write(b)
 }
