@@ -167,7 +167,7 @@ func (t *topic) apply(from storage.Cursor, page storage.LogPage) (again bool) {
 		}
 		t.jump(page.State)
 	}
-	for _, e := range sendable(page) {
+	for _, e := range page.Onward().Entries {
 		t.applyEntry(e, page.Degraded)
 	}
 	if page.Degraded {

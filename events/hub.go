@@ -139,6 +139,15 @@ func (h *Hub) Read(ctx context.Context, session string, q storage.LogQuery) (sto
 	return h.cfg.Backend.ReadEvents(ctx, session, q) //nolint:wrapcheck // the caller looks for storage's errors
 }
 
+// readOn is Read for who polls: he goes on at the cursor of the answer.
+func (h *Hub) readOn(ctx context.Context, session string, q storage.LogQuery) (storage.LogPage, error) {
+	page, err := h.Read(ctx, session, q)
+	if q.After == nil {
+		return page, err
+	}
+	return page.Onward(), err
+}
+
 // readTimeout bounds one reading for delivery.
 const readTimeout = 10 * time.Second
 

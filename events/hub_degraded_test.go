@@ -167,34 +167,6 @@ func TestHubFillDegradedWithAHole(t *testing.T) {
 	f.events("1", "2", "3", "4")
 }
 
-func TestSendable(t *testing.T) {
-	e := storage.LogEntry{Pos: storage.Position{Micros: 5, Seq: 2}, Link: storage.Link{Producer: 1, Number: 2}}
-	reader := storage.Cursor{Epoch: 7, Pos: storage.Position{Micros: 1, Seq: 1}}
-	pending := storage.LogEntry{Link: e.Link, Pending: true}
-	for name, c := range map[string]struct {
-		entry  storage.LogEntry
-		cursor storage.Cursor
-		send   bool
-	}{
-		"in place":                {e, storage.Cursor{Epoch: 7, Pos: e.Pos}, true},
-		"by its part":             {e, reader.With(e.Link), true},
-		"neither":                 {e, reader, false},
-		"pending, by its part":    {pending, reader.With(e.Link), true},
-		"pending, unaccounted":    {pending, reader, false},
-		"pending, from the start": {pending, storage.MicrosCursor(0), false},
-	} {
-		c.entry.Cursor = c.cursor
-		page := storage.LogPage{Entries: []storage.LogEntry{c.entry}, Degraded: true}
-		if got := len(sendable(page)) == 1; got != c.send {
-			t.Errorf("%s: sendable %v", name, got)
-		}
-		page.Degraded = false
-		if len(sendable(page)) != 1 || len(page.Entries) != 1 {
-			t.Errorf("%s: left out of a complete page", name)
-		}
-	}
-}
-
 func TestLeavesOut(t *testing.T) {
 	shown := []storage.LogEntry{{ID: "1"}, {ID: "2"}}
 	of := func(degraded bool, reader, log storage.Epoch) storage.LogPage {

@@ -112,7 +112,7 @@ func (s *subscriber) replay(cursor storage.Cursor, first bool) {
 		}
 		s.open(cursor, page, first)
 		first = false
-		entries := sendable(page)
+		entries := page.Onward().Entries
 		withheld := leavesOut(page, entries)
 		page.Entries = entries
 		if s.sendPage(s.withoutTwins(entries), s.filter()) != nil {
@@ -165,18 +165,6 @@ func (s *subscriber) open(cursor storage.Cursor, page storage.LogPage, first boo
 		s.out.push(appendDelivery(nil, s.enc, t.quoted, d, start.String()))
 	}
 	s.answerAgain(start)
-}
-
-// sendable leaves out what a degraded page shows without saying, by its cursor,
-// that the reader has what lies before it. He gets it in its place, once that can be
-// read: now it would come before its publisher's earlier events, and then again.
-func sendable(page storage.LogPage) []storage.LogEntry {
-	if !page.Degraded {
-		return page.Entries
-	}
-	return slices.DeleteFunc(slices.Clone(page.Entries), func(e storage.LogEntry) bool {
-		return !e.Cursor.Saw(e.Link) && (e.Pending || e.Cursor.Pos != e.Pos)
-	})
 }
 
 // leavesOut reports whether a page, of which these entries are sent, leaves out what may

@@ -20,6 +20,9 @@ func TestLongPollLooksAgainWhenStorageIsWhole(t *testing.T) {
 			func(b *fakeBackend) { b.set(func() { b.down = true }) }, func(b *fakeBackend) { b.set(func() { b.down = false }) },
 		},
 		"an outage": {func(b *fakeBackend) { b.setDown(true) }, func(b *fakeBackend) { b.setDown(false) }},
+		"what the journal has let go of": {
+			func(b *fakeBackend) { b.beforeAndIn(t, testSession) }, func(b *fakeBackend) { b.setDown(false) },
+		},
 	} {
 		for _, target := range []string{"/api/events/poll/" + testSession + "?", "/api/events/poll?session=b&session=" + testSession + "&"} {
 			t.Run(name+" "+target, func(t *testing.T) {
@@ -51,6 +54,44 @@ func TestLongPollLooksAgainWhenStorageIsWhole(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// beforeAndIn adds two events, lets go of the first, and has the outage between them.
+func (b *fakeBackend) beforeAndIn(t *testing.T, session string) {
+	t.Helper()
+	for _, id := range []string{"before", "in it"} {
+		if _, err := b.AddEvent(t.Context(), session, id, eventData(session, id)); err != nil {
+			t.Fatal(err)
+		}
+		b.set(func() { b.forgotten = 1 })
+		b.setDown(true)
+	}
+}
+
+// In an outage a poll gives nothing with every answer anew: what lies behind events that
+// the journal has let go of comes after them, once they can be read. Who asks for the
+// history is shown what there is.
+func TestPollBehindAHole(t *testing.T) {
+	b := newFake()
+	site := &testSite{Site: &Site{Hub: newTestHub(t, b), PollRate: Rate{N: 1 << 20, Per: time.Second}}}
+	if err := site.Provision(); err != nil {
+		t.Fatal(err)
+	}
+	b.beforeAndIn(t, testSession)
+	const poll, history = "/api/events/poll/" + testSession, "/api/events/" + testSession
+	since := "?since=1970-01-01T00:00:00Z"
+	for target, want := range map[string]string{
+		poll + since: "", poll + since + "&types=step:*": "", poll: "in it", history + since: "in it", history: "in it",
+	} {
+		if a := site.do("GET", target, ""); a.ids(t) != want || a.json(t)["degraded"] != true {
+			t.Errorf("%s: %s", target, a.body)
+		}
+	}
+	since = "?since=" + site.do("GET", poll+since, "").json(t)["cursor"].(string)
+	b.setDown(false)
+	if a := site.do("GET", poll+since, ""); a.ids(t) != "before in it" {
+		t.Errorf("afterwards: %s", a.body)
 	}
 }
 

@@ -105,7 +105,7 @@ func (s *Site) pollNow(r *http.Request, client pollClient, ps *polls, _ Grant) (
 
 // readPoll reads the page of session i.
 func (s *Site) readPoll(r *http.Request, ps *polls, i int) (err error) {
-	ps.pages[i], err = s.readPage(r, ps.sessions[i], ps.queries[i], ps.types)
+	ps.pages[i], err = reading(s.Hub.readOn).page(r.Context(), ps.sessions[i], ps.queries[i], ps.types)
 	return err
 }
 

@@ -180,7 +180,7 @@ func (s *Site) read(w http.ResponseWriter, r *http.Request, session string, q qu
 		writeError(w, http.StatusBadRequest, *problem)
 		return
 	}
-	page, err := s.readPage(r, session, lq, types)
+	page, err := reading(s.Hub.Read).page(r.Context(), session, lq, types)
 	if err != nil {
 		s.writeStorageError(w, r, err)
 		return

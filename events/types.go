@@ -1,8 +1,8 @@
 package events
 
 import (
+	"context"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 
@@ -77,10 +77,13 @@ type filtered struct {
 	oldest *storage.Cursor // the first entry that was looked at; nil: there is none
 }
 
-// readPage reads a page with the events that f lets through.
-func (s *Site) readPage(r *http.Request, session string, q storage.LogQuery, f typeFilter) (filtered, error) {
+// reading reads one page of a session's events.
+type reading func(ctx context.Context, session string, q storage.LogQuery) (storage.LogPage, error)
+
+// page reads a page with the events that f lets through.
+func (read reading) page(ctx context.Context, session string, q storage.LogQuery, f typeFilter) (filtered, error) {
 	if len(f) == 0 {
-		page, err := s.Hub.Read(r.Context(), session, q)
+		page, err := read(ctx, session, q)
 		p := filtered{LogPage: page}
 		p.looked(page)
 		return p, err
@@ -88,9 +91,9 @@ func (s *Site) readPage(r *http.Request, session string, q storage.LogQuery, f t
 	limit := q.Limit
 	q.Limit = storage.MaxPage
 	if q.After != nil {
-		return s.readForward(r, session, q, limit, f)
+		return read.forward(ctx, session, q, limit, f)
 	}
-	return s.readBack(r, session, q, limit, f)
+	return read.back(ctx, session, q, limit, f)
 }
 
 func (p *filtered) looked(page storage.LogPage) {
@@ -99,10 +102,10 @@ func (p *filtered) looked(page storage.LogPage) {
 	}
 }
 
-// readForward reads on until there are limit events.
-func (s *Site) readForward(r *http.Request, session string, q storage.LogQuery, limit int, f typeFilter) (p filtered, err error) {
+// forward reads on until there are limit events.
+func (read reading) forward(ctx context.Context, session string, q storage.LogQuery, limit int, f typeFilter) (p filtered, err error) {
 	for n := range filterPages {
-		page, err := s.Hub.Read(r.Context(), session, q)
+		page, err := read(ctx, session, q)
 		if err != nil {
 			return p, err
 		}
@@ -133,11 +136,11 @@ func (s *Site) readForward(r *http.Request, session string, q storage.LogQuery, 
 	return p, nil
 }
 
-// readBack reads older pages until there are limit events.
-func (s *Site) readBack(r *http.Request, session string, q storage.LogQuery, limit int, f typeFilter) (p filtered, err error) {
+// back reads older pages until there are limit events.
+func (read reading) back(ctx context.Context, session string, q storage.LogQuery, limit int, f typeFilter) (p filtered, err error) {
 	var found []storage.LogEntry // the newest first
 	for n := range filterPages {
-		page, err := s.Hub.Read(r.Context(), session, q)
+		page, err := read(ctx, session, q)
 		if err != nil {
 			return p, err
 		}

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -119,4 +120,19 @@ type LogPage struct {
 	Degraded bool
 	// State is the log's state at the time of the read.
 	State LogState
+}
+
+// Onward is the page for who goes on reading at its cursor. A degraded page may show
+// entries that its cursor cannot pass, since what lies before them cannot be read: he
+// would be given them with each page, and that they are missing too. So they are left
+// out, until he can be given everything.
+func (p LogPage) Onward() LogPage {
+	if !p.Degraded {
+		return p
+	}
+	p.Gap = false
+	p.Entries = slices.DeleteFunc(slices.Clone(p.Entries), func(e LogEntry) bool {
+		return !e.Cursor.Saw(e.Link) && (e.Pending || e.Cursor.Pos != e.Pos)
+	})
+	return p
 }

@@ -191,9 +191,6 @@ func (f *reader) note(e event, r reply, full bool) {
 	id := e.ID
 	_, old := f.all[id]
 	f.all[id] = struct{}{}
-	if r.Gap && r.Degraded { // it comes anew each time, until all can be given
-		return
-	}
 	now := f.sighting(e, r)
 	if first, ok := f.seen[id]; ok {
 		f.again(id, first, now, full)

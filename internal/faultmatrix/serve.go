@@ -162,6 +162,7 @@ func (n *node) read(ctx context.Context, q request, r *reply) error {
 	if err != nil {
 		return err
 	}
+	page = page.Onward()
 	for _, e := range page.Entries {
 		r.Entries = append(r.Entries, event{ID: original(e.ID), Link: link(e.Link), Pending: e.Pending})
 	}
