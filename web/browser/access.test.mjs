@@ -7,7 +7,10 @@ import { fileURLToPath } from 'node:url';
 import { freePort, openPage, patience, Server, startBrowser, startCaddy } from './harness.mjs';
 
 let server, browser;
-before(async () => { [server, browser] = await Promise.all([Server.start(), startBrowser()]); });
+before(async () => {
+  browser = await startBrowser();
+  server = await Server.start();
+});
 after(async () => {
   await browser?.close();
   await server?.stop();

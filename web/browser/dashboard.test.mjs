@@ -10,7 +10,8 @@ import { Redis, Server, startBrowser, until } from './harness.mjs';
 let redis, server, browser;
 before(async () => {
   redis = await Redis.start();
-  [server, browser] = await Promise.all([Server.start(`redis redis://127.0.0.1:${redis.port}`, caddyfile), startBrowser()]);
+  browser = await startBrowser();
+  server = await Server.start(`redis redis://127.0.0.1:${redis.port}`, caddyfile);
 });
 after(async () => {
   await browser?.close();

@@ -5,7 +5,10 @@ import { after, before, test } from 'node:test';
 import { openPage, openTab, patience, Redis, Server, startBrowser, startReports, until } from './harness.mjs';
 
 let server, browser;
-before(async () => { [server, browser] = await Promise.all([Server.start(), startBrowser()]); });
+before(async () => {
+  browser = await startBrowser();
+  server = await Server.start();
+});
 after(async () => {
   await browser?.close();
   await server?.stop();
