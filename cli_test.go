@@ -76,7 +76,7 @@ func TestCommandLine(t *testing.T) {
 		return code == 2
 	})
 	contains(t, output, "default redis degraded ", "redis forced-open", "hub default is degraded: ")
-	contains(t, s.log.String(), "maintenance")
+	s.logs("maintenance")
 }
 
 // TestCommandLineJSON: what the admin endpoint answers, as it is.

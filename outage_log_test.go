@@ -28,11 +28,7 @@ func TestLogOfAnOutage(t *testing.T) {
 	}
 	s.waitUntil("the breaker trips", func() bool { state, _ := s.breaker(); return state == "open" })
 	r.Restart()
-	s.waitUntil("the log says that it is over", func() bool {
-		log := s.log.String()
-		return strings.Contains(log, "storage has recovered") && strings.Contains(log, "no longer used") &&
-			strings.Contains(log, "stored again from the journal")
-	})
+	s.logs("circuit breaker recovered", "no longer used", "stored again from the journal", "storage has recovered")
 	got := map[string]int{}
 	for line := range strings.Lines(s.log.String()[quiet:]) {
 		var entry struct{ Level, Msg string }

@@ -224,6 +224,15 @@ func (s *server) reload(caddyfile string) (output string, code int) {
 		"--address", strings.TrimPrefix(s.admin, "http://"), "--force")
 }
 
+// logs waits until the log says all of this: it comes through a pipe, and so perhaps
+// after the answer to what it is about.
+func (s *server) logs(all ...string) {
+	s.t.Helper()
+	for _, text := range all {
+		s.waitUntil(fmt.Sprintf("the log says %q", text), func() bool { return strings.Contains(s.log.String(), text) })
+	}
+}
+
 // settle waits until the former admin endpoint has stopped: Caddy does that after it has
 // answered a load, and resets a connection that comes to it meanwhile.
 func (s *server) settle() {

@@ -59,6 +59,7 @@ func TestWatcherIsTriedAgainAndGivenUp(t *testing.T) {
 	s.waitUntil("the watcher is given up", func() bool {
 		return strings.Contains(s.get("/api/health/circuit-breakers").raw, `"state":"failed"`)
 	})
+	s.logs(`"level":"error"`)
 	var retries, errors int
 	for line := range strings.Lines(s.log.String()) {
 		if !strings.Contains(line, `"fileWatcher"`) {
