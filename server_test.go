@@ -275,6 +275,24 @@ func (a answer) text(field string) string {
 }
 
 // do makes a request; headers are "Name: value".
+// open gets what may have no end, a path or a whole URL, of which nothing is read.
+func (s *server) open(ctx context.Context, url string, headers []string) *http.Response {
+	s.t.Helper()
+	if strings.HasPrefix(url, "/") {
+		url = s.url + url
+	}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	r.Header = headersOf(headers)
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return resp
+}
+
 func (s *server) do(method, path, body string, headers ...string) answer {
 	s.t.Helper()
 	a, err := s.try(method, path, body, headers...)

@@ -88,18 +88,7 @@ func (s *server) streamStart(path string, headers []string) answer {
 	s.t.Helper()
 	ctx, stop := context.WithTimeout(s.t.Context(), patience)
 	defer stop()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.url+path, nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	for _, h := range headers {
-		name, value, _ := strings.Cut(h, ": ")
-		r.Header.Set(name, value)
-	}
-	got, err := http.DefaultClient.Do(r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	got := s.open(ctx, path, headers)
 	defer got.Body.Close()
 	a := answer{status: got.StatusCode, header: got.Header}
 	for lines := bufio.NewScanner(got.Body); lines.Scan(); {

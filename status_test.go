@@ -106,18 +106,7 @@ func (s *server) watchStatus(url string, headers ...string) *statusEvents {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
 	s.t.Cleanup(cancel)
-	if strings.HasPrefix(url, "/") {
-		url = s.url + url
-	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	r.Header = headersOf(headers)
-	resp, err := http.DefaultClient.Do(r)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	resp := s.open(ctx, url, headers)
 	s.t.Cleanup(func() { _ = resp.Body.Close() })
 	return &statusEvents{s.t, bufio.NewReader(resp.Body), resp.StatusCode, resp.Header}
 }

@@ -172,7 +172,7 @@ test('where WebSockets fail, events come by polls, and the page says so', async 
   await shows(page, 'by-polls.ts');
 });
 
-test('a thousand events a second do not stall the page: frames are short, and stay so', async (t) => {
+test('a thousand events a second do not stall the page: long tasks are few, frames add little', async (t) => {
   const page = await openDashboard(t, browser, server.url);
   await says(page, 'Live');
   await file('busy', 'src/first.ts');
@@ -182,7 +182,7 @@ test('a thousand events a second do not stall the page: frames are short, and st
     const added = (records) => { window.most = Math.max(window.most, records.flatMap((r) => [...r.addedNodes]).filter((n) => n.matches?.('li')).length); };
     new MutationObserver(added).observe(document.querySelector('.events'), { childList: true });
   });
-  // A frame's own time on the processor: its wall time also has what other processes took.
+  // A task's own time on the processor: its wall time also has what other processes took.
   const cdp = await page.context().newCDPSession(page);
   const trace = [];
   cdp.on('Tracing.dataCollected', ({ value }) => trace.push(...value));
@@ -204,13 +204,14 @@ test('a thousand events a second do not stall the page: frames are short, and st
   assert.ok(await rows(page).count() <= 500, 'what is drawn is bounded');
   const most = await page.evaluate(() => window.most);
   assert.ok(most > 0 && most <= 20, `at most ${most} rows were added in a frame`);
-  // Of one frame a machine that does other work says anything; of nineteen in twenty it does not.
+  // Of all tasks of the page, whatever they do, fewer may be long than one for twenty frames: a
+  // single one says only what else the machine did.
   const at = (e) => e.pid + '/' + e.tid;
-  const drawn = trace.filter((e) => e.name === 'FireAnimationFrame');
-  const times = trace.filter((e) => e.name === 'RunTask' && e.tdur && drawn.some((d) => at(d) === at(e) && d.ts >= e.ts && d.ts < e.ts + e.dur))
-    .map((e) => e.tdur / 1000).sort((a, b) => a - b);
-  const share = (part) => times[Math.floor(part * times.length)];
-  t.diagnostic(`${times.length} frames of ${share(0.5)} ms, 95 % below ${share(0.95)} ms, the longest ${times.at(-1)} ms`);
-  assert.ok(times.length > 100, 'frames were seen');
-  assert.ok(share(0.95) < 50, `one frame in twenty took ${share(0.95)} ms`);
+  const frames = trace.filter((e) => e.name === 'FireAnimationFrame');
+  const threads = new Set(frames.map(at));
+  const times = trace.filter((e) => e.name === 'RunTask' && e.tdur && threads.has(at(e))).map((e) => e.tdur / 1000).sort((a, b) => b - a);
+  const long = times.filter((ms) => ms >= 50).length;
+  t.diagnostic(`${long} of ${times.length} tasks took 50 ms, in ${frames.length} frames; the longest ${times.slice(0, 5)} ms`);
+  assert.ok(frames.length > 100, 'frames were seen');
+  assert.ok(20 * long < frames.length, `${long} tasks took 50 ms, in ${frames.length} frames; the longest ${times.slice(0, 5)} ms`);
 });
